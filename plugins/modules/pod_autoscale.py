@@ -13,7 +13,8 @@ description:
   - Without O(replicas), creates an autoscaler for the object, or with O(engine=direct) computes and takes one scaling step itself.
   - An object has one autoscaler. One that an earlier task created with another O(engine) is deleted; an object that somebody else's autoscaler scales is
     refused, and so is a fixed number of replicas for an object with any autoscaler.
-  - At 0 replicas, an autoscaler is paused, unless it is a ScaledObject. The object can then be scaled to a fixed number, which resumes it.
+  - At 0 replicas, an autoscaler is paused, unless it is a ScaledObject; so is O(engine=direct), unless O(min_replicas) is 0. The object can then be scaled to a
+    fixed number, which resumes it.
   - M(podwright.core.resource_set) never resets the replicas of an object that is scaled automatically. After O(state=absent) the object keeps its
     current replicas until its manifest is applied again.
 extends_documentation_fragment:
@@ -83,7 +84,9 @@ options:
         type: str
         required: true
       query:
-        description: Query, whose samples are summed. Nothing is scaled without samples.
+        description:
+          - Query, whose samples are summed. Nothing is scaled without samples.
+          - With O(engine=keda) it must not be a calculation with scalars, whose samples Prometheus cannot sum. Wrap it in C(vector(\)).
         type: str
         required: true
       target:

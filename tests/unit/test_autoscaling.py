@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -61,7 +62,9 @@ def test_a_step_respects_its_bounds_and_cooldowns(current, recommended, least, s
     replicas, reason = decide(current, recommended, bounds, 1000 - ago, 1000)
     assert reason
     is_within = bounds.min_replicas <= current <= bounds.max_replicas
-    if replicas == current:
+    if current == 0 < least:
+        assert replicas == 0, "its scaling is paused"
+    elif replicas == current:
         assert is_within
         target = min(max(recommended, bounds.min_replicas), bounds.max_replicas)
         assert target == current or ago < (up if target > current else down)
@@ -94,6 +97,25 @@ def test_keda_gets_the_query_with_the_meaning_of_the_other_engines(server, addre
     assert spec["triggers"] == [{"type": "prometheus", "metadata": metadata}] and "cooldownPeriod" not in spec
 
 
+@pytest.mark.parametrize(
+    ("query", "sum_of"),
+    [
+        ("rate(x[1m]) # of all pods", "rate(x[1m]) # of all pods\n"),
+        ("  x\n", "x"),
+        ("scalar(max(x))", "vector(scalar(max(x)))"),
+        ("scalar(x) * sum(y)", "scalar(x) * sum(y)"),
+    ],
+)
+def test_keda_can_sum_a_query_with_a_comment_and_a_scalar(query, sum_of):
+    spec = scaled_object(prometheus={"server": "http://p", "query": query, "target": 1})
+    assert spec["triggers"][0]["metadata"]["query"] == f"sum({sum_of})"
+
+
+def test_a_direction_of_the_behavior_that_is_null_is_absent():
+    given = options(target_cpu=50, behavior={"scaleDown": None, "scaleUp": {"selectPolicy": "Max"}})
+    assert build_hpa(given, {"name": "web"})["spec"]["behavior"] == {"scaleUp": {"selectPolicy": "Max"}}
+
+
 def test_keda_scales_to_zero_after_the_cooldown_and_only_by_prometheus():
     query = {"server": "http://p", "query": "x", "target": 1.0}
     spec = scaled_object(prometheus=query, min_replicas=0, scale_down_cooldown=60)
@@ -113,6 +135,13 @@ def test_options_that_a_horizontal_pod_autoscaler_does_not_support_are_refused(g
         build_hpa(options(**given), {})
 
 
+def warnings_about(**given):
+    """The warnings of the validation of options. Raises: PodwrightError."""
+    warnings = []
+    validate(options(**given), SimpleNamespace(warn=warnings.append))
+    return warnings
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -125,17 +154,31 @@ def test_options_that_a_horizontal_pod_autoscaler_does_not_support_are_refused(g
         ({"target_cpu": 50, "max_replicas": 0}, "max_replicas: must be 1 or greater, got 0."),
         ({"target_cpu": 50, "min_replicas": 5, "max_replicas": 2}, "min_replicas: must not exceed max_replicas (2), got 5."),
         ({"target_cpu": 50, "scale_up_cooldown": -1}, "scale_up_cooldown: must be 0 or greater, got -1."),
-        ({"prometheus": {"target": 0}}, "prometheus.target: must be greater than 0, got 0."),
+        ({"prometheus": {"target": 0}}, "prometheus.target: must be a finite number greater than 0, got 0."),
+        ({"prometheus": {"target": float("nan")}}, "prometheus.target: must be a finite number greater than 0, got nan."),
+        ({"prometheus": {"target": float("inf")}}, "prometheus.target: must be a finite number greater than 0, got inf."),
         ({}, "target_cpu: missing, and so are target_memory, metrics and prometheus."),
         ({"target_cpu": 50, "current_replicas": 2}, "current_replicas: must not be set without replicas."),
     ],
 )
 def test_invalid_options_are_named(given, message):
     for valid in ({"target_cpu": 50}, {"replicas": 0}, {"name": None, "label_selectors": ["a=b"], "replicas": 1}, {"state": "absent"}):
-        validate(options(**valid))
+        assert warnings_about(**valid) == []
     with pytest.raises(PodwrightError) as invalid:
-        validate(options(**given))
+        warnings_about(**given)
     assert str(invalid.value).startswith(message) and invalid.value.reason == "BadOption"
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"state": "absent", "replicas": 5}, ["replicas"]),
+        ({"replicas": 12, "min_replicas": 20, "max_replicas": 3}, ["min_replicas", "max_replicas"]),
+        ({"replicas": 12, "min_replicas": 1, "max_replicas": 10}, []),
+    ],
+)
+def test_options_without_effect_are_a_warning(given, names):
+    assert [warning.split(" has no effect ")[0] for warning in warnings_about(**given)] == names
 
 
 class StubClient:
@@ -240,7 +283,7 @@ def test_a_custom_kind_without_scale_subresource_is_refused():
 def test_direct_scaling_of_a_custom_kind_writes_its_replicas_to_the_subresource(monkeypatch):
     server = ScaledServer({"spec": {}, "status": {"selector": "app=db"}})  # a Scale omits 0 replicas
     monkeypatch.setattr(pod_autoscale, "measure", lambda *arguments: [measured("pod", 90, 10)])
-    fields, error = scale(server, engine="direct", min_replicas=1, max_replicas=4, prometheus={"server": "http://p", "query": "q", "target": 10})
+    fields, error = scale(server, engine="direct", min_replicas=0, max_replicas=4, prometheus={"server": "http://p", "query": "q", "target": 10})
     assert error is None and fields["replicas"] == {"before": 0, "after": 4, "desired": 4}  # within the bounds
     first, second = server.patches
     assert first[0]["metadata"]["annotations"] == {"podwright.io/autoscaled": "direct", "podwright.io/last-scaled": "1000"} and "spec" not in first[0]
@@ -262,7 +305,7 @@ def test_a_step_is_written_again_only_if_nothing_but_the_status_changed(changed,
         return write(kind, namespace, name, body, *arguments, **options)
 
     server.patch = patch
-    fields, error = scale(server, engine="direct", min_replicas=1, max_replicas=4, prometheus={"server": "http://p", "query": "q", "target": 10})
+    fields, error = scale(server, engine="direct", min_replicas=0, max_replicas=4, prometheus={"server": "http://p", "query": "q", "target": 10})
     assert (error and error.reason, fields["changed"]) == (error_reason, error_reason is None)
     assert [body["spec"] for body, subresource in server.patches if subresource] == ([] if error_reason else [{"replicas": 4}])
 

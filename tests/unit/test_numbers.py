@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import check_ranges
 from ansible_collections.podwright.core.plugins.module_utils._engine.clients import prometheus
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.garbage.candidate import read_candidate
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import ATTEMPT, MAX_DEPTH, TTL, number_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import assess
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale, pod_deployment
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import attempt_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.owner import Parent
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import read_record
@@ -66,6 +68,14 @@ def test_malformed_result_of_prometheus_is_an_error(data, monkeypatch):
     with pytest.raises(PodwrightError) as caught:
         prometheus.query_prometheus(None, "n", "http://p", "up")
     assert caught.value.reason == "NoPrometheus"
+
+
+@pytest.mark.parametrize("name", ["replicas", "current_replicas", "min_replicas", "max_replicas", "target_cpu", "target_memory"])
+def test_replicas_fit_into_the_fields_of_kubernetes(name):
+    for arguments in (pod_autoscale.ARGUMENTS, pod_deployment.ARGUMENTS) if name == "replicas" else (pod_autoscale.ARGUMENTS,):
+        check_ranges(arguments, {name: 2**31 - 1})
+        with pytest.raises(PodwrightError, match=f"{name}: must be 2147483647 or less, got 3000000000"):
+            check_ranges(arguments, {name: 3_000_000_000})
 
 
 def test_no_other_parser_of_digits():

@@ -7,6 +7,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import AUTOSCALED, LAST_SCALED, annotation_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale
 
 from .fake_cluster import Killed
 from .model_rollouts import NAMESPACE
@@ -173,6 +174,75 @@ def test_a_step_of_a_custom_kind_that_fails_in_between_is_not_repeated_within_th
     assert (web(session, "Cluster")["spec"]["size"], scaled(session, "Cluster", **options)["replicas"]["after"]) == expected
     session.cluster.samples["result"][1] = "80"
     assert scaled(session, "Cluster", **options)["replicas"]["after"] == expected[1]
+
+
+FORBIDDEN = PodwrightError("web is forbidden: User x cannot patch it", status=403, reason="Forbidden")
+NO_DRY_RUN = PodwrightError("admission webhook w does not support dry run", status=400, reason="BadRequest")
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "verb"),
+    [(DIRECT, "Deployment", "patch"), (DIRECT, "Cluster", "patch"), (BY_KEDA, "Deployment", "apply"), (BY_KEDA, "Cluster", "apply")],
+)
+def test_an_autoscaler_stays_if_what_replaces_it_is_refused(session, monkeypatch, options, kind, verb):
+    scaled(session, kind, **BY_CPU)
+
+    def refuse(*_arguments, **_options):
+        raise FORBIDDEN
+
+    monkeypatch.setattr(session.cluster, verb, refuse)
+    assert refused(session, kind, **options).reason == "Forbidden" and scalers(session, kind) == [HPA]
+
+
+def test_an_autoscaler_is_replaced_although_a_webhook_does_not_support_dry_runs(session, monkeypatch):
+    scaled(session, **BY_CPU)
+    write = session.cluster.patch
+
+    def patch(*arguments, dry_run=False, **options):
+        if dry_run:
+            raise NO_DRY_RUN
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(session.cluster, "patch", patch)
+    assert scale(session, **DIRECT)[1] is None and scalers(session) == ["direct"]
+
+
+@pytest.mark.parametrize("options", [{"state": "absent"}, DIRECT])
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_an_autoscaler_that_somebody_creates_during_the_run_is_kept(session, monkeypatch, options, is_replaced):
+    if is_replaced:
+        scaled(session, **BY_CPU)
+
+    def look(function):
+        def look_and_be_overtaken(*arguments):
+            found = function(*arguments)
+            session.cluster.objects.pop((HPA, NAMESPACE, "web"), None)
+            session.cluster.add_scaler(HPA, "web", ("Deployment", "web"), is_foreign=False)
+            return found
+
+        return look_and_be_overtaken
+
+    for name in ("find_own", "find_others"):
+        monkeypatch.setattr(pod_autoscale, name, look(getattr(pod_autoscale, name)))
+    _result, error = scale(session, **options)
+    assert (error and error.reason) == ("Conflict" if is_replaced else None) and HPA in scalers(session)
+    assert error is None or str(error) == "HorizontalPodAutoscaler 'web' was replaced during the run, and is kept. Run the task again."
+
+
+def test_the_autoscaler_of_a_kind_that_is_not_served_any_more_is_deleted(session):
+    scaled(session, "Cluster", **BY_CPU)
+    del session.cluster.objects["CustomResourceDefinition", None, "clusters"]
+    assert actions_of(scaled(session, "Cluster", state="absent")) == {(HPA, "delete")} and scalers(session, "Cluster") == []
+    assert refused(session, "Cluster", **BY_CPU).reason == "UnknownKind"
+
+
+@pytest.mark.parametrize("least", [0, 1])
+def test_direct_scaling_is_paused_at_0_replicas_unless_these_are_within_the_bounds(session, least):
+    scaled(session, replicas=0)
+    assert scaled(session, min_replicas=least, **DIRECT)["replicas"]["after"] == (0 if least else 4)
+    if least:
+        scaled(session, replicas=1)
+        assert scaled(session, **DIRECT)["replicas"]["after"] == 4
 
 
 def test_a_scaled_object_that_names_no_kind_scales_a_deployment(session):

@@ -137,6 +137,8 @@ _RANGES = {
     **dict.fromkeys(("backoff_limit_per_index", "max_failed_indexes"), (0, _MANY)),
     **dict.fromkeys(("max_bytes", "max_output_bytes"), (1, LARGEST)),
     **dict.fromkeys(("fs_group", "run_as_group"), (0, 2**31 - 1)),
+    **dict.fromkeys(("replicas", "current_replicas", "min_replicas"), (0, 2**31 - 1)),
+    **dict.fromkeys(("max_replicas", "target_cpu", "target_memory"), (1, 2**31 - 1)),
     "concurrency": (1, _MANY),
 }
 
@@ -169,10 +171,11 @@ def check_ranges(arguments: Arguments, params: Options, path: str = "") -> None:
             check_value(value, f"{path}{name}", False)
         elif isinstance(value, (int, float)) and (name in _RANGES or name in _POSITIVE):
             low, high = _RANGES.get(name, (0, _LONGEST))
+            shown = value if isinstance(value, int) else f"{value:g}"
             if value < low or (name in _POSITIVE and value == 0):
-                raise option_error(f"{path}{name}", f"must be {'greater than 0' if name in _POSITIVE else f'{low} or greater'}, got {value:g}.")
+                raise option_error(f"{path}{name}", f"must be {'greater than 0' if name in _POSITIVE else f'{low} or greater'}, got {shown}.")
             if not value <= high:
-                raise option_error(f"{path}{name}", f"must be {high} or less, got {value:g}.")
+                raise option_error(f"{path}{name}", f"must be {high} or less, got {shown}.")
 
 
 def read_selector(params: Options, option: str = "label_selectors") -> str:

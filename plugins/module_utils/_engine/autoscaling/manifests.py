@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from ..clients.prometheus import SERVICE_ADDRESS
@@ -77,8 +78,18 @@ def _prometheus_trigger(query: Options, namespace: str) -> Manifest:
         raise option_error("prometheus.server", f"must have a port number with engine keda, got '{service['port']}'.")
     if service:
         server = f"http://{service['service']}.{service['namespace'] or namespace}.svc:{service['port']}"
-    metadata = {"serverAddress": server, "query": f"sum({query['query']})", "threshold": f"{query['target']:.12g}", "ignoreNullValues": "false"}
+    metadata = {"serverAddress": server, "query": f"sum({_as_vector(query['query'])})", "threshold": f"{query['target']:.12g}", "ignoreNullValues": "false"}
     return {"type": "prometheus", "metadata": metadata}
+
+
+def _as_vector(query: str) -> str:
+    """A query whose samples can be summed, also if it ends with a comment, or is one call of `scalar`."""
+    text = query.strip()
+    if "#" in text:
+        return f"{text}\n"
+    inner = text[len("scalar(") : -1] if text.startswith("scalar(") and text.endswith(")") else ")"
+    depths = list(accumulate({"(": 1, ")": -1}.get(character, 0) for character in inner))
+    return f"vector({text})" if min(depths, default=-1) >= 0 else text
 
 
 def _resource_metric(name: str, percent: int) -> Manifest:
@@ -96,7 +107,7 @@ def _build_behavior(params: Options) -> Manifest:
 
     It is not the same: a window considers the recommendations of that time, a cooldown the time of the last change.
     """
-    behavior = {direction: _rules(direction, rules) for direction, rules in (params["behavior"] or {}).items()}
+    behavior = {direction: _rules(direction, rules) for direction, rules in (params["behavior"] or {}).items() if rules is not None}
     for option, direction in _COOLDOWNS.items():
         seconds = params[option]
         if seconds is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import option_error
 
 if TYPE_CHECKING:
+    from ..console import Console
     from ..values import Options
 
 SCALING_OPTIONS: dict[str, dict[str, Any]] = {
@@ -43,15 +44,20 @@ _AUTOMATIC_ONLY = ("target_cpu", "target_memory", "metrics", "prometheus", "scal
 _MINIMA = {"max_replicas": 1, "min_replicas": 0, "target_cpu": 1, "target_memory": 1, "scale_up_cooldown": 0, "scale_down_cooldown": 0}
 
 
-def validate(params: Options) -> None:
-    """Validate the options. Raises: PodwrightError that names the option."""
+def validate(params: Options, console: Console) -> None:
+    """Validate the options, with a warning for those that have no effect. Raises: PodwrightError that names the option."""
     is_fixed = params["replicas"] is not None
     if params["label_selectors"] and (params["state"] == "absent" or not is_fixed):
         raise option_error("label_selectors", "must not be set for an autoscaler, which scales one object.", "Set name, or replicas for a fixed number.")
     if not params["name"] and not params["label_selectors"]:
         raise option_error("name", "missing, and so is label_selectors.", "Set one of them.")
+    if is_fixed and params["state"] == "absent":
+        console.warn("replicas has no effect with state absent: the object keeps its replicas.")
     if is_fixed:
         _validate_fixed(params)
+        for name in ("min_replicas", "max_replicas"):
+            if params[name] != SCALING_OPTIONS[name]["default"]:
+                console.warn(f"{name} has no effect together with replicas: the object is scaled to a fixed number.")
     elif params["state"] == "present":
         _validate_automatic(params)
 
@@ -69,8 +75,8 @@ def _validate_automatic(params: Options) -> None:
     least, most = params["min_replicas"], params["max_replicas"]
     if least > most:
         raise option_error("min_replicas", f"must not exceed max_replicas ({most}), got {least}.")
-    if params["prometheus"] and params["prometheus"]["target"] <= 0:
-        raise option_error("prometheus.target", f"must be greater than 0, got {params['prometheus']['target']}.")
+    if params["prometheus"] and not 0 < params["prometheus"]["target"] < float("inf"):
+        raise option_error("prometheus.target", f"must be a finite number greater than 0, got {params['prometheus']['target']}.")
     if not any(params[name] for name in ("target_cpu", "target_memory", "metrics", "prometheus")):
         hint = "Set one of them to scale by load, or replicas for a fixed number."
         raise option_error("target_cpu", "missing, and so are target_memory, metrics and prometheus.", hint)

@@ -113,6 +113,8 @@ def decide(current: int, recommended: int, bounds: Bounds, last_scaled: float | 
         now: current time in seconds since the epoch.
     """
     desired = bounds.clamp(recommended)
+    if current == 0 < bounds.min_replicas:
+        return current, f"the object has 0 replicas, at which it is paused; scale it to {bounds.min_replicas} with the option replicas to resume"
     if desired == current:
         return current, "the object has the desired replicas"
     cooldown = bounds.scale_up_cooldown if desired > current else bounds.scale_down_cooldown

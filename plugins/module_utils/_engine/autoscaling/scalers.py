@@ -41,6 +41,11 @@ class Scaler:
         return str(self.item["metadata"]["name"])
 
     @property
+    def uid(self) -> str:
+        """Its UID."""
+        return str(self.item["metadata"]["uid"])
+
+    @property
     def title(self) -> str:
         """Kind and name, for messages."""
         return f"{self.kind.name} '{self.name}'"
@@ -123,27 +128,30 @@ def find_others(client: Client, target: Target, engine: str, console: Console) -
     return others
 
 
-def find_own(client: Client, scaled: Key, console: Console) -> tuple[list[Manifest], list[Change]]:
-    """The manifests that name the autoscalers of an object's name, and a Change that does nothing for each of them that does not belong to the object.
+def find_own(client: Client, scaled: Key, console: Console) -> tuple[list[Scaler], list[Change]]:
+    """The autoscalers of an object, and a Change that does nothing for each kind of which it has none, also if one of its name does not belong to the object.
 
     With a warning, without those of KEDA if they must not be read.
     """
-    manifests, kept = [], []
+    own, kept = [], []
     for kind in scaler_kinds(client):
-        named = {"metadata": {"name": scaled.name}}
         try:
-            scaler = Scaler(kind, client.get(kind, scaled.namespace, scaled.name) or named)
+            item = client.get(kind, scaled.namespace, scaled.name)
         except PodwrightError as error:
             if not error.is_forbidden or kind == AUTOSCALER:
                 raise
             console.warn(f"Whether {scaled.title} has a {kind.name}, which would be left, is unknown: {error}")
             continue
-        if scaler.item is named or (scaler.target == scaled and scaler.is_ours):
-            manifests.append(scaler.reference)
+        if not item:
+            kept.append(Change("none", key_of({"metadata": {"name": scaled.name, "namespace": scaled.namespace}}, kind), kind))
+            continue
+        scaler = Scaler(kind, item)
+        if scaler.target == scaled and scaler.is_ours:
+            own.append(scaler)
         else:
             note = "kept: pod_autoscale has not applied it" if scaler.target == scaled else f"kept: it scales {scaler.target.title}"
-            kept.append(Change("none", key_of(scaler.item, kind), kind, before=scaler.item, after=scaler.item, note=note))
-    return manifests, kept
+            kept.append(Change("none", key_of(item, kind), kind, before=item, after=item, note=note))
+    return own, kept
 
 
 def predict_successor(reconciled: Outcome, manifest: Manifest) -> Outcome:

@@ -10,7 +10,7 @@ from ..arguments import read_selector
 from ..cluster.kinds import JOB, POD, REPLICA_SET, Kind
 from ..errors import UNKNOWN_KIND, PodwrightError, not_found_error
 from ..objects.controllers import controller_reference
-from ..objects.labels import AUTOSCALED, annotation_of
+from ..objects.labels import AUTOSCALED, LAST_SCALED, annotation_of
 from ..objects.readiness import whole_number
 from ..objects.selectors import pod_selector
 from ..reconciler.manifest import difference, key_of
@@ -18,6 +18,8 @@ from ..reconciler.plan import Change
 from .scalers import list_scalers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..cluster.client import Client
     from ..console import Console
     from ..objects.key import Key
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 # Kinds of other groups may have their replicas in any field: their scale subresource names it.
 _BUILT_IN_GROUPS = ("", "apps", "batch")
+WRITE_ATTEMPTS = 5  # while the status of an object changes
 _SCALABLE = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", JOB.name)  # of these groups
 
 
@@ -111,13 +114,25 @@ class Target:
         return Change("patch" if self.patch else "none", self.key, self.kind, before=before, after=after, patch=self.patch, note=self.note)
 
 
+def find_kind(client: Client, params: Options) -> Kind:
+    """The kind of the options. Raises: PodwrightError if it is not served, unless state is absent: an autoscaler can outlive the definition, too."""
+    try:
+        return client.kinds.find_optional(params["api_version"], params["kind"])
+    except PodwrightError as error:
+        if error.reason != UNKNOWN_KIND or params["state"] != "absent" or params["api_version"] in (None, "v1"):
+            raise
+        return Kind(params["api_version"], params["kind"], "")
+
+
 def find_targets(client: Client, namespace: str, params: Options) -> list[Target]:
     """The object of that name, or the objects that the selectors match; a pod is replaced by its controller.
 
     Returns: an empty list if there is none and state is absent, since an autoscaler can outlive its object.
     Raises: PodwrightError if there is none, a pod has no controller, or an object to scale has no replicas.
     """
-    kind = client.kinds.find_optional(params["api_version"], params["kind"])
+    kind = find_kind(client, params)
+    if not kind.plural:
+        return []
     if params["name"]:
         item = client.get(kind, namespace, params["name"])
         items = [item] if item else []
@@ -125,7 +140,8 @@ def find_targets(client: Client, namespace: str, params: Options) -> list[Target
         items = client.list(kind, namespace, label_selector=read_selector(params))[0]
     if not items and (params["state"] == "present" or kind == POD):
         if params["name"]:
-            raise not_found_error(kind.name, params["name"], namespace, "Check kind, name and namespace.")
+            hint = "Check kind, name and namespace." if params["state"] == "present" else "Name the object that its autoscaler scales instead of a pod."
+            raise not_found_error(kind.name, params["name"], namespace, hint)
         message = f"No {kind.name} in namespace '{namespace}' matches {','.join(params['label_selectors'])}."
         raise PodwrightError(message, status=404, reason="NotFound", hint="Check kind, label_selectors and namespace.")
     targets = [Target.of(kind, item) for item in items]
@@ -189,3 +205,28 @@ def autoscaler_of(client: Client, target: Target, console: Console) -> str:
     if annotation_of(target.before, AUTOSCALED):
         return "pod_autoscale with engine direct"
     return next((scaler.title for scaler in list_scalers(client, target, console) if scaler.target == target.key), "")
+
+
+def write_unless_changed(client: Client, target: Target, write: Callable[[Manifest], Manifest], seen: Manifest | None = None) -> Manifest:
+    """The answer to a write that requires the version of the object which was read; sent again if only its status has changed since. Raises: PodwrightError.
+
+    Args:
+        write: called with the metadata that requires the version.
+        seen: the object after an earlier write; by default as it was read.
+    """
+    item, attempts = (seen := seen or target.before), WRITE_ATTEMPTS
+    while True:
+        attempts -= 1
+        try:
+            return write({"resourceVersion": item["metadata"]["resourceVersion"]})
+        except PodwrightError as error:
+            live = client.get(target.kind, target.key.namespace, target.name) if error.status == 409 and attempts else None
+            if live is None or _scaling_of(live) != _scaling_of(seen):
+                raise
+            item = live
+
+
+def _scaling_of(item: Manifest) -> tuple[object, ...]:
+    """What a step of scaling depends on."""
+    metadata = item["metadata"]
+    return metadata["uid"], metadata.get("generation"), annotation_of(item, AUTOSCALED), annotation_of(item, LAST_SCALED)

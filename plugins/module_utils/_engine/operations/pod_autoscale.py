@@ -13,7 +13,7 @@ from ..autoscaling.metrics import list_pods, measure
 from ..autoscaling.options import SCALING_OPTIONS, validate
 from ..autoscaling.policy import Bounds, Measurement, Metric, decide, recommend
 from ..autoscaling.scalers import ENGINES, SCALED_OBJECT, Scaler, assess_hpa, find_others, find_own, predict_successor, warn_of_pause
-from ..autoscaling.targets import Target, autoscaler_of, find_targets
+from ..autoscaling.targets import Target, autoscaler_of, find_kind, find_targets, write_unless_changed
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
 from ..cluster.kinds import AUTOSCALER, JOB
@@ -29,14 +29,13 @@ from ..reconciler.wait import wait_until_ready
 from ..text import url_passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ..cluster.kinds import Kind
     from ..objects.key import Key
     from ..reconciler.outcome import Outcome
     from ..values import Manifest, Options, Result
 
-WRITE_ATTEMPTS = 5  # while the status of an object changes
 ARGUMENTS: dict[str, dict[str, Any]] = {**CONNECTION, **with_defaults(WAIT, wait_timeout=120), **REVIEW, **SCALING_OPTIONS}
 
 
@@ -78,7 +77,7 @@ class Scaling:
 def run(invocation: Invocation, outcome: Scaling) -> None:
     """Scale. Raises: PodwrightError."""
     params = invocation.params
-    validate(params)
+    validate(params, invocation.console)
     targets = find_targets(invocation.client, invocation.namespace, params)
     if params["state"] == "absent":
         _delete_autoscaler(invocation, outcome, targets[0] if targets else None)
@@ -155,7 +154,7 @@ def _scale(invocation: Invocation, target: Target) -> None:
             return client.patch(target.kind, metadata.get("namespace"), target.name, body, MANAGER, MERGE_PATCH, subresource)
 
         if version is None and params["current_replicas"] is not None:
-            _write_unless_changed(invocation, target, write)
+            write_unless_changed(client, target, write)
         else:
             write({"resourceVersion": version} if version else {})
         target.record(after, scale)  # in case the object cannot be read
@@ -187,7 +186,7 @@ def _apply_autoscaler(invocation: Invocation, outcome: Scaling, target: Target) 
     if is_hpa:
         warn_of_pause(invocation.console, target, params["min_replicas"])
     else:
-        _delete(invocation, outcome, others)
+        _replace(invocation, outcome, manifest, others)
     reconciled = _reconciler(invocation, wait=False).apply([manifest], invocation.namespace)
     _record(outcome, predict_successor(reconciled, manifest) if invocation.check_mode and others else reconciled)
     change = outcome.changes[-1]
@@ -203,10 +202,22 @@ def _apply_autoscaler(invocation: Invocation, outcome: Scaling, target: Target) 
     outcome.metrics = status.get("currentMetrics") or []
 
 
-def _delete(invocation: Invocation, outcome: Scaling, scalers: list[Scaler]) -> None:
-    """Delete autoscalers, and wait until they are deleted. Raises: PodwrightError."""
-    if scalers:
-        _record(outcome, _reconciler(invocation, wait=True).remove([each.reference for each in scalers], invocation.namespace))
+def _delete(invocation: Invocation, outcome: Scaling, scalers: Iterable[Scaler]) -> None:
+    """Delete autoscalers, and wait until they are deleted. Raises: PodwrightError, also if somebody has replaced one of them."""
+    for scaler in scalers:
+        reconciled = _reconciler(invocation, delete_uid=scaler.uid).remove([scaler.reference], invocation.namespace)
+        if reconciled.error and reconciled.error.status == 409:
+            raise PodwrightError(f"{scaler.title} was replaced during the run, and is kept.", status=409, reason="Conflict", hint="Run the task again.")
+        _record(outcome, reconciled)
+
+
+def _replace(invocation: Invocation, outcome: Scaling, manifest: Manifest, others: list[Scaler]) -> None:
+    """Delete the autoscalers that a ScaledObject replaces if it is not refused. Raises: PodwrightError."""
+    if others and not invocation.check_mode:
+        refusal = _reconciler(invocation, wait=False, check_mode=True).apply([manifest], invocation.namespace).error
+        if refusal and not refusal.is_denied_by_admission:  # as by the webhook of KEDA, because of the others
+            raise refusal
+    _delete(invocation, outcome, others)
 
 
 def _unmark(invocation: Invocation, target: Target) -> None:
@@ -216,8 +227,8 @@ def _unmark(invocation: Invocation, target: Target) -> None:
         target.record(invocation.client.patch(target.kind, invocation.namespace, target.name, body, MANAGER, MERGE_PATCH, dry_run=invocation.check_mode))
 
 
-def _reconciler(invocation: Invocation, wait: bool) -> Reconciler:
-    options = ReconcilerOptions(check_mode=invocation.check_mode, wait=wait, wait_timeout=invocation.params["wait_timeout"])
+def _reconciler(invocation: Invocation, **given: Any) -> Reconciler:
+    options = ReconcilerOptions(**{"check_mode": invocation.check_mode, "wait_timeout": invocation.params["wait_timeout"], **given})
     return Reconciler(invocation.client, options, invocation.console, partial(explain_workload, invocation.client))
 
 
@@ -230,11 +241,11 @@ def _record(outcome: Scaling, reconciled: Outcome) -> None:
 def _delete_autoscaler(invocation: Invocation, outcome: Scaling, target: Target | None) -> None:
     """Delete the autoscaler. The object, if it exists, keeps its replicas until its manifest is applied."""
     client, params, namespace = invocation.client, invocation.params, invocation.namespace
-    kind = target.kind if target else client.kinds.find_optional(params["api_version"], params["kind"])
+    kind = target.kind if target else find_kind(client, params)
     scaled = key_of({"metadata": {"name": target.name if target else params["name"], "namespace": namespace}}, kind)
     outcome.targets = [target] if target else []
-    manifests, outcome.changes = find_own(client, scaled, invocation.console)
-    _record(outcome, _reconciler(invocation, wait=True).remove(manifests, namespace))
+    scalers, outcome.changes = find_own(client, scaled, invocation.console)
+    _delete(invocation, outcome, scalers)
     if target:
         _unmark(invocation, target)
 
@@ -257,49 +268,38 @@ def _take_step(invocation: Invocation, outcome: Scaling, target: Target) -> None
     replicas, target.note = decide(target.replicas, recommended, bounds, last, now)
     outcome.targets = [target]
     is_scaled = replicas != target.replicas
-    _delete(invocation, outcome, others)
     if not is_scaled and annotation_of(item, AUTOSCALED):
+        _delete(invocation, outcome, others)
         return
     annotations = {AUTOSCALED: "direct"} | ({LAST_SCALED: f"{now:.0f}"} if is_scaled else {})
     spec = {"spec": {"replicas": replicas}} if is_scaled else {}
     write = partial(client.patch, target.kind, invocation.namespace, target.name, manager=MANAGER, content_type=MERGE_PATCH, dry_run=invocation.check_mode)
-    if target.scale and is_scaled:  # in a field that only the subresource knows
-        # Refused before the first write, if it is. The time first: a change without it would be followed by another one within the cooldown.
-        scale = write(spec, subresource="scale", dry_run=True)
-        annotated = _write_unless_changed(invocation, target, lambda guard: write({"metadata": {**guard, "annotations": annotations}}))
+    by_scale = bool(target.scale and is_scaled)  # the replicas are in a field that only the subresource knows
+    # Refused before the first write, if it is.
+    scale = write(spec, subresource="scale", dry_run=True) if by_scale else None
+    if others:
+        _rehearse(partial(write, {"metadata": {"annotations": annotations}} | ({} if by_scale else spec)))
+    _delete(invocation, outcome, others)
+    if by_scale:
+        # The time first: a change without it would be followed by another one within the cooldown.
+        annotated = write_unless_changed(client, target, lambda guard: write({"metadata": {**guard, "annotations": annotations}}))
         target.record(annotated)
         if not invocation.check_mode:
-            scale = _write_unless_changed(invocation, target, lambda guard: write({"metadata": guard} | spec, subresource="scale"), annotated)
+            scale = write_unless_changed(client, target, lambda guard: write({"metadata": guard} | spec, subresource="scale"), annotated)
         target.record(annotated, scale)
     else:
-        target.record(_write_unless_changed(invocation, target, lambda guard: write({"metadata": {**guard, "annotations": annotations}} | spec)))
+        target.record(write_unless_changed(client, target, lambda guard: write({"metadata": {**guard, "annotations": annotations}} | spec)))
     if params["wait"] and not invocation.check_mode:
         _wait_for_targets(invocation, [target])
 
 
-def _write_unless_changed(invocation: Invocation, target: Target, write: Callable[[Manifest], Manifest], seen: Manifest | None = None) -> Manifest:
-    """The answer to a write that requires the version of the object which was read; sent again if only its status has changed since. Raises: PodwrightError.
-
-    Args:
-        write: called with the metadata that requires the version.
-        seen: the object after an earlier write; by default as it was read.
-    """
-    item, attempts = (seen := seen or target.before), WRITE_ATTEMPTS
-    while True:
-        attempts -= 1
-        try:
-            return write({"resourceVersion": item["metadata"]["resourceVersion"]})
-        except PodwrightError as error:
-            live = invocation.client.get(target.kind, invocation.namespace, target.name) if error.status == 409 and attempts else None
-            if live is None or _scaling_of(live) != _scaling_of(seen):
-                raise
-            item = live
-
-
-def _scaling_of(item: Manifest) -> tuple[object, ...]:
-    """What a step of scaling depends on."""
-    metadata = item["metadata"]
-    return metadata["uid"], metadata.get("generation"), annotation_of(item, AUTOSCALED), annotation_of(item, LAST_SCALED)
+def _rehearse(write: Callable[..., Manifest]) -> None:
+    """Raises: PodwrightError if the server refuses a write, as far as a dry run says so."""
+    try:
+        write(dry_run=True)
+    except PodwrightError as error:
+        if not error.is_dry_run_refused:
+            raise
 
 
 # -- the result -----------------------------------------------------------------------------------------------
