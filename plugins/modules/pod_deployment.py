@@ -44,6 +44,8 @@ options:
       - Service of the pods, a name or a mapping with C(name) and C(ports), each port a number or C({port, target_port, name, protocol}). C(ports) defaults
         to the ports of the container.
       - A rollout deletes a Service that this option does not name any more.
+      - The ports belong to the version. They change when its pods are ready, and a return to another version restores those of that version.
+      - A Service that another tool created is refused, unless it has the label C(podwright.io/deployment) with O(name) as its value.
     type: raw
   strategy:
     description:
@@ -149,7 +151,9 @@ options:
             description: Failure condition. Defaults to the opposite of O(canary.analysis[].success).
             type: str
   wait:
-    description: Wait until the rollout is complete. Must be V(true) if the Service is switched, with V(blue_green), V(canary) and O(state=rolled_back).
+    description:
+      - Wait until the rollout is complete. Must be V(true) if the Service is switched, with V(blue_green), V(canary) and O(state=rolled_back).
+      - With V(rolling), a rollout that changes the selector or the ports of the Service waits for the pods in any case.
     type: bool
     default: true
   wait_timeout:

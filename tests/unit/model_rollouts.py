@@ -193,6 +193,7 @@ class RolloutCluster(ModelServer):
         if new is None:
             new = self._create_replica_set(item)
             sets.append(new)
+        new["metadata"]["annotations"] |= {name: value for name, value in item["metadata"]["annotations"].items() if name != REVISION}
         if revision_of(new) < last or not revision_of(new):
             new["metadata"]["annotations"][REVISION] = str(last + 1)
         if item["metadata"]["annotations"].get(REVISION) != new["metadata"]["annotations"][REVISION]:
@@ -288,7 +289,7 @@ class RolloutCluster(ModelServer):
     def selected(self, is_ready=True):
         """The pods of the Service, without `is_ready` also those that are not ready."""
         service = self.service()
-        wanted = service["spec"]["selector"].items() if service else ()
+        wanted = service["spec"].get("selector", {}).items() if service else ()
         return [pod for pod in self.of_kind("Pod") if wanted and wanted <= labels_of(pod).items() and (is_serving(pod) or not is_ready)]
 
     def images(self):

@@ -44,7 +44,7 @@ def options(**given):
 
 @pytest.mark.parametrize(("given", "counts"), [({}, (1, 0)), ({"max_surge": "25%", "max_unavailable": "1"}, ("25%", 1)), ({"max_unavailable": 2}, (1, 2))])
 def test_a_rollout_replaces_as_many_pods_at_a_time_as_given(given, counts):
-    params = options(name="web", **given)
+    params = options(name="web", ports=[80], **given)
     strategy = build_deployment(spec("running", "web"), params, "baseline", "rolling", 3)["spec"]["strategy"]
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": dict(zip(("maxSurge", "maxUnavailable"), counts, strict=True))}
 
@@ -58,7 +58,7 @@ PROBE = {"exec": ["true"]}
     + [({}, {"progress_deadline": 2}, 1)],
 )
 def test_a_pod_counts_as_available_after_seconds_without_a_crash(pod, given, seconds):
-    built = build_deployment(spec("running", "web", **pod), options(name="web", **given), "baseline", "rolling", 3)
+    built = build_deployment(spec("running", "web", **pod), options(name="web", ports=[80], **given), "baseline", "rolling", 3)
     assert built["spec"].get("minReadySeconds") == seconds
 
 

@@ -134,7 +134,7 @@ class Session:
         if params["state"] in ("present", "paused"):
             return {*images, params["image"]} if images else None
         if params["state"] == "aborted":
-            return images
+            return images or None
         return None
 
     def foreign(self):
@@ -146,7 +146,7 @@ class Session:
     def active(self):
         """The Deployment in service, in a list."""
         service = self.cluster.service()
-        active = (service["spec"]["selector"].get(GENERATION) or annotation_of(service, ACTIVE) if service else None) or "rolling"
+        active = (service["spec"].get("selector", {}).get(GENERATION) or annotation_of(service, ACTIVE) if service else None) or "rolling"
         return [item for item in self.own("Deployment") if label_of(item, GENERATION) == active]
 
     def measure(self, _invocation, operation, options, field):

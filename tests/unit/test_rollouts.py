@@ -7,7 +7,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import DEPLOYMENT, ROLLED_BACK, STEP, annotation_of
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import DEPLOYMENT, PORTS, ROLLED_BACK, STEP, annotation_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_deployment
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_secret import secret_name
@@ -154,6 +154,18 @@ def test_objects_of_others_are_refused_before_the_first_write(session, kind, nam
     session.cluster.add({"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels}, "spec": {"selector": {"a": "b"}, "rules": []}})
     error = refused(session, rollout(2, "canary", canary=canary({"weight": 20}, route=ROUTE)))
     assert str(error).startswith(f"{kind} '{name}' in namespace 'shop' {whose}.") and error.reason == "NotOurs"
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green"])
+def test_a_service_of_another_tool_is_refused_until_it_is_handed_over(session, strategy):
+    theirs = session.cluster.add({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": {"app": "theirs"}, "ports": []}})
+    error = refused(session, rollout(1, strategy))
+    assert str(error).startswith("Service 'web' in namespace 'shop' was not created by pod_deployment.") and f"{DEPLOYMENT}=web" in error.hint
+    deploy(session, 1, strategy=strategy, service="front")
+    assert session.perform(rollout(1, strategy, state="absent"))[1] is None and theirs in session.cluster.of_kind("Service")
+    theirs["metadata"]["labels"] = {DEPLOYMENT: "web"}
+    deploy(session, 1, strategy=strategy)
+    assert session.cluster.images() == ["app:1"] * 2
 
 
 def test_a_deployment_of_another_tool_is_refused(session):
@@ -467,3 +479,121 @@ def test_an_abort_waits_until_the_controller_has_observed_the_rollout(session, m
         _result, error = session.perform(rollout(2, "rolling", state="aborted", wait_timeout=1, wait=False))
     session.cluster.settle()
     assert error is None and session.cluster.images() == ["app:1"] * 2
+
+
+def listening(version, target, strategy="blue_green", **options):
+    """Options of a version whose pods listen on a port of their own."""
+    return rollout(version, strategy, service={"name": "web", "ports": [{"port": 80, "target_port": target}]}, **options)
+
+
+def targets(session):
+    """The target ports of the Service."""
+    return [port["targetPort"] for port in session.cluster.service()["spec"]["ports"]]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "given", "after", "expected"),
+    [
+        ("rolling", {}, {"state": "rolled_back"}, [8080]),
+        ("rolling", {"state": "paused"}, {"state": "promoted"}, [9090]),
+        ("rolling", {"state": "paused"}, {"state": "aborted"}, [8080]),
+        ("blue_green", {}, {"state": "rolled_back"}, [8080]),
+        ("blue_green", {"state": "paused"}, {"state": "promoted"}, [9090]),
+        ("canary", {}, {"state": "rolled_back"}, [8080]),
+        ("canary", {"canary": canary({"weight": 50, "pause": True}, route=ROUTE)}, {"state": "aborted"}, [8080]),
+        ("canary", {"canary": canary({"weight": 50, "pause": True}, route=ROUTE)}, {"state": "promoted"}, [9090]),
+    ],
+)
+def test_the_ports_of_the_service_are_those_of_the_version_in_service(session, strategy, given, after, expected):
+    for params in (listening(1, 8080, strategy), listening(2, 9090, strategy, **given)):
+        assert session.perform(params)[1] is None
+    assert targets(session) == ([9090] if not given else [8080])
+    predicted, _error = session.perform(rollout(2, strategy, **after), check_mode=True)
+    result, error = session.perform(rollout(2, strategy, **after))
+    assert error is None and targets(session) == expected
+    steps = [[(step["action"], step["kind"]) for step in outcome["plan"] if step["kind"] == "Service"] for outcome in (predicted, result)]
+    assert steps[0] == steps[1]
+    again, error = session.perform(rollout(2, strategy, **after))
+    assert error is None and not again["changed"]
+    version, port = (1, 8080) if expected == [8080] else (2, 9090)
+    assert session.perform(listening(version, port, strategy))[1] is None and targets(session) == expected
+    assert not session.perform(listening(version, port, strategy))[0]["changed"]
+
+
+def test_a_port_that_only_another_version_has_is_removed_by_a_rollback_and_by_the_next_rollout(session):
+    for version, port in ((1, 80), (2, 81)):
+        assert session.perform(rollout(version, service={"name": "web", "ports": [port]}))[1] is None
+    for params, expected in ((rollout(2, state="rolled_back"), 80), (rollout(2, service={"name": "web", "ports": [81]}), 81)):
+        assert session.perform(params)[1] is None
+        assert [port["port"] for port in session.cluster.service()["spec"]["ports"]] == [expected]
+
+
+@pytest.mark.parametrize("rolls_back", [False, True])
+def test_ports_of_a_version_that_fails_or_is_refused_never_reach_the_service(session, monkeypatch, rolls_back):
+    assert session.perform(listening(1, 8080, "rolling"))[1] is None
+    session.cluster.fates["app:2"] = "never"
+    result, error = session.perform(listening(2, 9090, "rolling", wait=False, rollback_on_failure=rolls_back))
+    assert error.reason == "WaitFailed" and "Service" not in {step["kind"] for step in result["plan"] if step["action"] != "none"}
+
+    def refuse(kind, *arguments, **options):
+        if kind.name == "Deployment":
+            raise PodwrightError("maxSurge: invalid", status=422, reason="Invalid")
+        return apply(kind, *arguments, **options)
+
+    apply = session.cluster.apply
+    monkeypatch.setattr(session.cluster, "apply", refuse)
+    assert refused(session, listening(3, 9090, "rolling")).reason == "Invalid" and targets(session) == [8080]
+
+
+def test_a_version_that_an_earlier_collection_has_created_gets_its_ports_back(session):
+    assert session.perform(listening(1, 8080))[1] is None
+    for item in session.own("Deployment"):
+        del item["metadata"]["annotations"][PORTS]
+    for params in (listening(2, 9090), rollout(2, state="rolled_back")):
+        assert session.perform(params)[1] is None
+    assert targets(session) == [8080]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_refused"),
+    [(8080, 9090, True), ("http", 9090, True), (8080, "http", False), ("http", "http", False), (80, "unknown", False)],
+)
+def test_a_canary_whose_service_cannot_lead_to_both_versions_is_refused(session, before, after, is_refused):
+    ports = {"ports": [{"container_port": 8080, "name": "http"}]}
+    assert session.perform(listening(1, before, "canary", **ports))[1] is None
+    params = listening(2, after, "canary", canary=canary({"weight": 50, "pause": True}), **ports)
+    if is_refused:
+        assert f"the target port of port 80 changes from {before} to {after}." in str(refused(session, params))
+    else:
+        assert session.perform(params)[1] is None and targets(session) == [before]
+
+
+def test_a_changed_target_port_is_a_warning_of_rolling(session):
+    assert session.perform(listening(1, 8080, "rolling"))[1] is None
+    console = Console()
+    with session.patches():
+        attempt(pod_deployment.OPERATION, Invocation(complete(listening(2, 9090, "rolling")), True, False, console, session.cluster))
+    assert [text.partition(": ")[0] for text in console.warnings] == ["Requests can be lost during the rollout"]
+
+
+@pytest.mark.parametrize("state", ["aborted", "rolled_back"])
+def test_a_route_follows_the_ports_of_its_service(session, state):
+    steps = canary({"weight": 20, "pause": state == "aborted"}, route=ROUTE)
+    for version, port in ((1, 80), (2, 81)):
+        assert session.perform(rollout(version, "canary", canary=steps, service={"name": "web", "ports": [port]}))[1] is None
+    refs = [(ref["name"], ref["port"]) for ref in session.own("HTTPRoute")[0]["spec"]["rules"][0]["backendRefs"]]
+    assert refs == ([("web", 80), ("web-canary", 81)] if state == "aborted" else [("web", 81)])
+    assert session.perform(rollout(2, state=state))[1] is None
+    assert [(ref["name"], ref["port"]) for ref in session.own("HTTPRoute")[0]["spec"]["rules"][0]["backendRefs"]] == [("web", 80)]
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green", "canary"])
+@pytest.mark.parametrize("state", ["present", "paused", "promoted", "aborted", "rolled_back", "absent"])
+def test_a_service_without_a_selector_and_a_rule_without_backends_are_accepted(session, strategy, state):
+    """Both are what somebody else may have edited."""
+    deploy(session, 1, strategy="canary", canary=canary(route=ROUTE))
+    deploy(session, 2, strategy="canary", canary=canary({"weight": 20, "pause": True}, route=ROUTE))
+    session.own("HTTPRoute")[0]["spec"]["rules"].append({"filters": [{"type": "RequestRedirect"}]})
+    del session.cluster.service()["spec"]["selector"]
+    _result, error = session.perform(rollout(2, strategy, state=state, service="front"))
+    assert error is None or error.reason in ("OtherStrategy", "NoRevision"), error

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..cluster.kinds import POD, SERVICE
-from ..errors import PodwrightError
+from ..errors import PodwrightError, option_error
 from ..objects.labels import DEPLOYMENT, GENERATION, STEP, STEP_SINCE, annotation_of, number_of
 from ..objects.pod_status import is_serving
 from ..reconciler.manifest import key_of
@@ -16,6 +16,7 @@ from .analysis import FAILURE, INCONCLUSIVE
 from .deployer import DEPLOYMENT_KIND, ROUTE
 from .generations import Generations
 from .manifests import build_route, build_service, canary_replicas
+from .services import moved_target, ports_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,10 +45,12 @@ class Canary(Generations):
 
     def introduce(self, spec: TaskSpec, generation: str, pauses: bool) -> None:
         """Take the steps that are left, then replace the active generation. Raises: PodwrightError."""
-        if self._options.get("route"):
-            self._build_split(generation, 1)  # refused before the first write, if it is
         if not self.choose_replicas(self.active):
             self._steps = []  # nothing receives traffic
+        if self._options.get("route"):
+            self._build_split(generation, 1)  # refused before the first write, if it is
+        elif self._steps:
+            self._check_target()
         done = (number_of(self.deployments[generation], STEP) if generation in self.deployments else None) or 0
         if self.preview and self.preview != generation:
             self._delete_preview(self.deployments[self.preview])
@@ -72,6 +75,20 @@ class Canary(Generations):
             if self.check_mode and done < len(self._steps):
                 self._foresee_route(self._steps[-1]["weight"])
 
+    def _check_target(self) -> None:
+        """Check that one Service can lead to the pods of both versions. Raises: PodwrightError."""
+        desired = build_service(self.params, {})
+        if self.service and desired and (target := moved_target(self.service, desired, self.params)):
+            hint = "Name the port of the container and set target_port to that name, or set canary.route, or set strategy to blue_green."
+            raise option_error("service.ports", f"one Service cannot lead to the pods of both versions: {target}.", hint)
+
+    def _build_stable(self, selector: dict[str, str]) -> Manifest | None:
+        """The Service while there is a canary: it keeps the ports of the active generation."""
+        service = build_service(self.params, selector, self.active)
+        if service and self.service and (ports := ports_of(self.service)):
+            service["spec"]["ports"] = ports
+        return service
+
     def _delete_preview(self, item: Manifest) -> None:
         """Delete another canary with its pods, before the Service selects the pods of all generations. Raises: PodwrightError."""
         self.delete(item, "it is not in service", "Foreground")
@@ -87,14 +104,14 @@ class Canary(Generations):
             self.remove_route_split()
             # The Service will select the pods of all generations, so that the others must have none.
             self.wait(self.scale_to_zero(other for other in self.deployments if other not in (generation, self.active)))
-            self.apply(build_service(self.params, {DEPLOYMENT: self.name}, self.active), wait=False)
+            self.apply(self._build_stable({DEPLOYMENT: self.name}), wait=False)
         self.observe_changes()
         self.check_rollout(generation, 1)
 
     def _build_split(self, generation: str, weight: int) -> list[Manifest | None]:
         """The Services of both generations, and the route that splits the traffic between them. Raises: PodwrightError if one belongs to somebody else."""
         kind = self.client.kinds.find_served(*ROUTE)
-        service = build_service(self.params, {DEPLOYMENT: self.name, GENERATION: self.active or generation}, self.active)
+        service = self._build_stable(self._selector_of(self.active or generation))
         canary = build_service(self.params, {DEPLOYMENT: self.name, GENERATION: generation}, canary=generation)
         if not service:
             return []

@@ -28,6 +28,7 @@ from ..tasks.validation import validate
 from .autoscalers import is_autoscaled
 from .manifests import build_deployment, service_name
 from .options import ROLLING, TEMPLATE_OPTIONS
+from .services import on_its_port, ports_of, with_backends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -180,19 +181,19 @@ class Deployer(ABC):
         return deployment
 
     def check_owner(self, kind: Kind, manifest: Manifest | None) -> None:
-        """Check before the first write that an object to apply does not belong to somebody else. Raises: PodwrightError.
-
-        The Service that the option names may have been created by another tool, but not by another deployment.
-        """
+        """Check before the first write that an object to apply does not belong to somebody else. Raises: PodwrightError."""
         if not manifest or (kind == SERVICE and any(item["metadata"]["name"] == manifest["metadata"]["name"] for item in self.services)):
             return
         live = self.client.get(kind, self.namespace, manifest["metadata"]["name"])
         owner = label_of(live, DEPLOYMENT) if live else self.name
-        if owner == self.name or (owner is None and kind == SERVICE and manifest["metadata"]["name"] == service_name(self.params)):
+        if owner == self.name:
             return
         whose = f"belongs to deployment '{owner}'" if owner else "was not created by pod_deployment"
         message = f"{kind.name} '{manifest['metadata']['name']}' in namespace '{self.namespace}' {whose}."
-        raise PodwrightError(message, reason="NotOurs", hint="Use another name, or delete it first.")
+        hint = "Use another name, or delete it first."
+        if not owner and kind == SERVICE and manifest["metadata"]["name"] == service_name(self.params):
+            hint = f"Use another name, or hand it over by the label {DEPLOYMENT}={self.name}: state absent deletes it then."
+        raise PodwrightError(message, reason="NotOurs", hint=hint)
 
     # -- changing ---------------------------------------------------------------------------------------------
 
@@ -295,19 +296,19 @@ class Deployer(ABC):
             if not self.service or self.service["metadata"]["name"] in obsolete:
                 self.delete(route, "it has no Service any more")
                 continue
-            target = {"name": self.service["metadata"]["name"], "port": self.service["spec"]["ports"][0]["port"]}
-            refs = [[ref | target if ref["name"] in obsolete else ref for ref in rule["backendRefs"]] for rule in route["spec"]["rules"]]
-            rules = [rule | {"backendRefs": own} for rule, own in zip(route["spec"]["rules"], refs)]
-            self.patch(route, {"spec": {"rules": rules}}, "the Service has another name")
+            body = with_backends(route, lambda ref: on_its_port(ref | {"name": service_name(self.params)} if ref["name"] in obsolete else ref, self.service))
+            self.patch(route, body, "the Service has another name")
         for item in obsolete.values():
             self.delete(item, "the option service does not name it any more")
 
     def remove_route_split(self) -> None:
-        """Route all traffic to the Service again, and delete the Service of the canary. Raises: PodwrightError."""
+        """Route all traffic to the Service again, on a port that it has, and delete the Service of the canary. Raises: PodwrightError."""
         names = [item["metadata"]["name"] for item in self.canary_services]
-        for route in self.routes() if names else ():
-            rules = [rule | {"backendRefs": [ref for ref in rule["backendRefs"] if ref["name"] not in names]} for rule in route["spec"]["rules"]]
-            self.patch(route, {"spec": {"rules": rules}}, "all traffic is routed to the Service")
+        services = [(change.before, change.after) for change in self.changes if change.kind == SERVICE]
+        is_moved = any(before and after and ports_of(before) != ports_of(after) for before, after in services)
+        for route in self.routes(is_optional=not names) if names or is_moved else ():
+            body = with_backends(route, lambda ref: None if ref["name"] in names else on_its_port(ref, self.service))
+            self.patch(route, body, "all traffic is routed to the Service")
         for item in self.canary_services:
             self.delete(item, "it receives no traffic")
 

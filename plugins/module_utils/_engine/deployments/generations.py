@@ -15,6 +15,7 @@ from .autoscalers import is_autoscaled
 from .deployer import DEPLOYMENT_KIND, Deployer, replicas_of
 from .manifests import build_service, generation_of, share_of
 from .options import CANARY, ROLLING
+from .services import backends_of, note_of, noted_ports, ports_of, redirect, selector_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +40,7 @@ class Generations(Deployer):
         if not self.service:
             return None
         # The selector first: the annotation of a Service that the strategy rolling took over can be outdated.
-        candidates = (self.service["spec"]["selector"].get(GENERATION), annotation_of(self.service, ACTIVE), ROLLING)
+        candidates = (selector_in(self.service).get(GENERATION), annotation_of(self.service, ACTIVE), ROLLING)
         return next((generation for generation in candidates if generation in self.deployments), None)
 
     @property
@@ -155,8 +156,10 @@ class Generations(Deployer):
 
     def switch(self, generation: str) -> None:
         """Apply the Service with a selector of that generation alone, and clean up the others. Raises: PodwrightError."""
-        before = self.active
-        self.apply(build_service(self.params, self._selector_of(generation), generation), wait=False)
+        before, service = self.active, build_service(self.params, self._selector_of(generation), generation)
+        if before and self.service and service and ports_of(self.service) != ports_of(service) and noted_ports(self.deployments[before]) is None:
+            self.patch(self.deployments[before], {"metadata": {"annotations": note_of(self.service)}}, "the ports of its Service are noted")
+        self.apply(service, wait=False)
         self._check_switch(generation)
         self.delete_other_services()
         self._clean_up(generation, before)
@@ -176,7 +179,7 @@ class Generations(Deployer):
         Args:
             generation: the one that this run has brought into service.
         """
-        selected = self.service["spec"]["selector"].get(GENERATION) if self.service else None
+        selected = selector_in(self.service).get(GENERATION) if self.service else None
         running = [other for other in self.deployments if replicas_of(self.deployments[other])]
         if selected and running and selected not in running and (selected != generation or generation not in self.deployments):
             self._select(generation if generation in running else max(running, key=self._revision_of))
@@ -286,12 +289,15 @@ class Generations(Deployer):
         self._clean_up(generation, active)
 
     def _select(self, generation: str) -> None:
-        """Switch the live Service to a generation in one write. Raises: PodwrightError."""
-        selector = self._selector_of(generation)
+        """Switch the live Service to a generation, with its ports, in one write. Raises: PodwrightError."""
+        selector, ports = self._selector_of(generation), noted_ports(self.deployments[generation])
         path = f"/metadata/annotations/{ACTIVE.replace('/', '~1')}"
-        body: Patch = [{"op": "replace", "path": "/spec/selector", "value": selector}, {"op": "add", "path": path, "value": generation}]
+        body: Patch = [{"op": "add", "path": "/spec/selector", "value": selector}, {"op": "add", "path": path, "value": generation}]
         for service in list(self.services):
-            if service["spec"]["selector"] != selector or (annotation_of(service, ACTIVE) or ROLLING) != generation:
+            if ports and ports_of(service) != ports:
+                # Applied and not patched: the next version must be able to remove a port.
+                self.apply(redirect(service, selector, ports, generation), wait=False)
+            elif selector_in(service) != selector or (annotation_of(service, ACTIVE) or ROLLING) != generation:
                 annotations = [] if service["metadata"].get("annotations") else [{"op": "add", "path": "/metadata/annotations", "value": {}}]
                 self.patch(service, annotations + body, "all traffic is switched to one generation", JSON_PATCH)
 
@@ -309,10 +315,10 @@ class Generations(Deployer):
     def _share_of_preview(self, active: str, preview: str) -> float:
         if self.canary_services:
             names = [item["metadata"]["name"] for item in self.canary_services]
-            refs = [ref for route in self.routes() for rule in route["spec"]["rules"] for ref in rule["backendRefs"]]
+            refs = [ref for route in self.routes() for ref in backends_of(route)]
             canary, stable = (sum(ref.get("weight", 1) for ref in refs if (ref["name"] in names) == is_canary) for is_canary in (True, False))
             return share_of(canary, stable)
-        if self.service and GENERATION in self.service["spec"]["selector"]:
+        if self.service and GENERATION in selector_in(self.service):
             return 0
         new, old = ((self.deployments[generation].get("status") or {}).get("readyReplicas", 0) for generation in (preview, active))
         return share_of(new, old)

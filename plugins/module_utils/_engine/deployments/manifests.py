@@ -13,6 +13,7 @@ from ..tasks.task_secret import lasting_name, rename_secret, secret_name
 from ..tasks.task_spec import digest
 from ..text import MAX_PORT, parse_integer
 from .options import CANARY_SUFFIX, ROLLING
+from .services import note_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -54,12 +55,12 @@ def build_deployment(spec: TaskSpec, params: Options, profile: str, generation: 
     pod = build_manifest(spec, profile)
     own = {DEPLOYMENT: params["name"], GENERATION: generation}
     labels = {key: value for key, value in pod["metadata"]["labels"].items() if key not in _LABELS_OF_TASKS} | own
-    annotations = {key: value for key, value in pod["metadata"]["annotations"].items() if key != RESOURCES}
+    of_pods = {key: value for key, value in pod["metadata"]["annotations"].items() if key != RESOURCES}
     rolling_update = {"maxSurge": _count_or_percentage(params["max_surge"]), "maxUnavailable": _count_or_percentage(params["max_unavailable"])}
     deployment = {
         "replicas": replicas,
         "selector": {"matchLabels": own},
-        "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": _add_drain(pod["spec"], params)},
+        "template": {"metadata": {"labels": labels, "annotations": of_pods}, "spec": _add_drain(pod["spec"], params)},
         "progressDeadlineSeconds": params["progress_deadline"],
         "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update},
     }
@@ -69,7 +70,9 @@ def build_deployment(spec: TaskSpec, params: Options, profile: str, generation: 
         deployment["minReadySeconds"] = min(MIN_READY_SECONDS, params["progress_deadline"] - 1)  # the API server requires that it is less
     name = deployment_name(params["name"], generation)
     metadata = {"name": name, "labels": MANAGED | own}
-    metadata |= {"annotations": {REVISION: str(revision), STRATEGY: params["strategy"]}} if revision else {}
+    service = build_service(params, {})
+    annotations = ({REVISION: str(revision), STRATEGY: params["strategy"]} if revision else {}) | (note_of(service) if service else {})
+    metadata |= {"annotations": annotations} if annotations else {}
     manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment}
     return rename_secret(manifest, lasting_name(name, spec.options)) if secret_name(manifest) else manifest
 

@@ -9,7 +9,7 @@ from ..cluster.client import MANAGER
 from ..cluster.kinds import REPLICA_SET, SERVICE
 from ..errors import PodwrightError
 from ..objects.controllers import TEMPLATE_HASH
-from ..objects.labels import DEPLOYMENT, GENERATION, KUBERNETES_REVISION, ROLLED_BACK, annotation_of, number_of
+from ..objects.labels import DEPLOYMENT, GENERATION, KUBERNETES_REVISION, PORTS, ROLLED_BACK, annotation_of, number_of
 from ..objects.readiness import assess_observation, condition, whole_number
 from ..reconciler.fields import owned_values
 from ..reconciler.manifest import key_of
@@ -17,6 +17,7 @@ from ..reconciler.wait import WAIT_FAILED, wait_until_ready
 from .deployer import DEPLOYMENT_KIND, SUPERSEDED, Deployer
 from .manifests import build_service, service_name
 from .options import ROLLING
+from .services import leads_elsewhere, moved_target, noted_ports, ports_of, redirect, selector_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +54,7 @@ class Rolling(Deployer):
         Args:
             before: the revision of the Deployment, or None if there was none.
         """
-        written = next((change.after for change in reversed(self.changes) if change.kind == DEPLOYMENT_KIND), None)
+        written = self._written()
         if written is None:
             return
 
@@ -110,7 +111,7 @@ class Rolling(Deployer):
         self._apply(paused=True)
 
     def _apply(self, paused: bool) -> None:
-        selected = self.service["spec"]["selector"].get(GENERATION) if self.service else None
+        selected = selector_in(self.service).get(GENERATION) if self.service else None
         active = ROLLING if ROLLING in self.deployments else selected
         deployment = self.build(self.task_spec(), ROLLING, self.choose_replicas(active))
         service = build_service(self.params, deployment["spec"]["selector"]["matchLabels"])
@@ -120,29 +121,49 @@ class Rolling(Deployer):
         self.check_owner(SERVICE, service)
         if paused or (live and live["spec"].get("paused")):
             deployment["spec"]["paused"] = paused
-        if self._generations():
-            # The pods of the other strategy stay in service until the new ones are ready, whatever `wait` says.
+        moved = self.service if service and self.service and self.service["metadata"]["name"] == service["metadata"]["name"] else None
+        if moved and service and (target := moved_target(moved, service, self.params)):
+            self.console.warn(f"Requests can be lost during the rollout: {target}. Name the port of the container, and set target_port to that name.")
+        if self._generations() or (moved and service and leads_elsewhere(moved, service)):
+            # What is in service stays there until the new pods are ready, whatever `wait` says; after a pause, `promote` changes the Service.
             self.apply(deployment, wait=False)
-            self.wait([change.after for change in self.changes if change.kind == DEPLOYMENT_KIND and change.after], is_optional=False)
-            self.apply(service)
+            if not paused:
+                self.wait(filter(None, [self._written()]), is_optional=False)
+                self.apply(service)
         else:
             self.apply(deployment, service, wait=not paused)
 
+    def _written(self) -> Manifest | None:
+        """The Deployment as this run has written it last, or None."""
+        return next((change.after for change in reversed(self.changes) if change.kind == DEPLOYMENT_KIND), None)
+
+    def _bring_into_service(self, live: Manifest) -> None:
+        """Wait for the pods of a Deployment, then give the Service the ports that belong to them. Raises: PodwrightError."""
+        ports = noted_ports(live)
+        moved = [redirect(item, selector_in(item), ports) for item in self.services if ports and ports_of(item) != ports]
+        self.wait([live], is_optional=not moved)
+        if moved:
+            self.apply(*moved, wait=False)
+            self.observe_changes()
+            self.remove_route_split()
+
     def promote(self) -> None:
         """Resume a paused rollout. Raises: PodwrightError."""
-        live = self._require()
-        self.wait([self.patch(live, {"spec": {"paused": False}}, "the rollout is resumed") if live["spec"].get("paused") else live])
+        self._bring_into_service(self._resume(self._require()))
+
+    def _resume(self, live: Manifest) -> Manifest:
+        return self.patch(live, {"spec": {"paused": False}}, "the rollout is resumed") if live["spec"].get("paused") else live
 
     def abort(self) -> None:
         """Return to the previous revision if the rollout is incomplete. Raises: PodwrightError."""
         live = self._await_observation(self._require())
         is_paused = live["spec"].get("paused")
         if self._is_complete(live):
-            self.promote()  # it was paused without a change, or a pod is not ready for another reason
+            self.wait([self._resume(live)])  # it was paused without a change, or a pod is not ready for another reason
         elif is_paused or not annotation_of(live, ROLLED_BACK):
             self._return_to(self._previous())
         else:
-            self.wait([live])  # an incomplete rollback: its previous revision is the one that was aborted
+            self._bring_into_service(live)  # an incomplete rollback: its previous revision is the one that was aborted
 
     def _await_observation(self, live: Manifest) -> Manifest:
         """The Deployment when its status is that of its spec: until then a rollout that has just begun looks complete. Raises: PodwrightError."""
@@ -166,7 +187,7 @@ class Rolling(Deployer):
         if rolled_back_to is None or wanted not in (None, rolled_back_to):
             self._return_to(wanted or self._previous())
         else:
-            self.wait([live])
+            self._bring_into_service(live)
 
     def _require(self) -> Manifest:
         if ROLLING not in self.deployments:
@@ -208,8 +229,11 @@ class Rolling(Deployer):
         # Applied and not patched: a field that only the other template has is ours to remove.
         spec = {name: live["spec"][name] for name in _KEPT_FIELDS if name in live["spec"]}
         spec |= {"template": _template_of(known[revision]), "paused": False}
-        metadata = {"name": self.name, "labels": live["metadata"]["labels"], "annotations": {ROLLED_BACK: str(revision)}}
-        self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
+        note = annotation_of(known[revision], PORTS)
+        annotations = {ROLLED_BACK: str(revision)} | ({PORTS: note} if note else {})
+        metadata = {"name": self.name, "labels": live["metadata"]["labels"], "annotations": annotations}
+        self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}, wait=False)
+        self._bring_into_service(self._written() or live)
 
     def read_status(self) -> Result:
         """Revision and name of the Deployment."""
