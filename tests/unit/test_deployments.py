@@ -50,6 +50,7 @@ def test_a_rollout_replaces_as_many_pods_at_a_time_as_given(given, counts):
 
 
 PROBE = {"exec": ["true"]}
+PROMETHEUS = {"server": "http://a", "query": "x"}
 
 
 @pytest.mark.parametrize(
@@ -90,11 +91,21 @@ def canary(*steps, **entry):
         (canary(success="< 1"), "canary.analysis[0]: must have exactly one of prometheus, request and command, got none."),
         (canary(command="true", request={}), "canary.analysis[0]: must have exactly one of prometheus, request and command, got request and command."),
         (canary(command="true", success="good"), "canary.analysis[0].success: must be a condition such as < 0.05, >= 1 or == 200, got 'good'."),
-        (canary(prometheus={"server": "a"}), "canary.analysis[0].success: must be set for a Prometheus query"),
+        (canary(prometheus=PROMETHEUS), "canary.analysis[0].success: must be set for a Prometheus query"),
+        (canary(prometheus=PROMETHEUS | {"query": " "}, success="< 1"), "canary.analysis[0].prometheus.query: must not be empty."),
+        *(
+            (
+                canary(prometheus=PROMETHEUS | {"server": server}, success="< 1"),
+                "canary.analysis[0].prometheus.server: must be a URL such as http://prometheus:9090",
+            )
+            for server in ("no url", "http://no url", "prometheus.example.com", "http://", "http://a:port", "http://[", "ftp://a")
+        ),
     ],
 )
 def test_invalid_options_are_named(given, message):
     validate(options(**canary({"weight": 20}, {"weight": 20, "pause": True}, command="true", success=" == 0 ")))
+    for server in ("http://a", "https://user:p%20w@[::1]:9090/prometheus", "prometheus:9090", "monitoring/prometheus:web"):
+        validate(options(**canary(prometheus=PROMETHEUS | {"server": server}, success="< 1")))
     with pytest.raises(PodwrightError) as invalid:
         validate(options(**given))
     assert str(invalid.value).startswith(message) and invalid.value.reason == "BadOption"

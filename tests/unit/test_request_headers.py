@@ -57,7 +57,7 @@ def test_several_values_of_a_header_are_joined():
     ],
 )
 def test_message_and_metadata_of_grpc_are_encoded(body, headers, message, metadata):
-    options = pod_request._prepare(DEFAULTS | {"protocol": "grpc", "body": body, "headers": headers}, "").options
+    options = pod_request.prepare(DEFAULTS | {"protocol": "grpc", "body": body, "headers": headers}, "").options
     assert options["body"] == message and options["headers"] == metadata
 
 
@@ -74,7 +74,7 @@ def test_message_and_metadata_of_grpc_are_encoded(body, headers, message, metada
 )
 def test_invalid_messages_and_metadata_of_grpc_are_refused(options, error):
     with pytest.raises(PodwrightError) as caught:
-        pod_request._prepare(DEFAULTS | {"protocol": "grpc"} | options, "requests[1].")
+        pod_request.prepare(DEFAULTS | {"protocol": "grpc"} | options, "requests[1].")
     assert str(caught.value).startswith(error) and "c4n4ry" not in str(caught.value)
 
 

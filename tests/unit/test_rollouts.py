@@ -308,12 +308,37 @@ def test_measurements_by_a_request_and_by_prometheus(session, monkeypatch):
         ({"port": 80, "timeout": "soon"}, "canary.analysis[0].request.timeout: must be a number, got 'soon'."),
         ({"port": 80, "protocol": "grpc"}, "canary.analysis[0].request.protocol: must be http or https, since the status is measured, got grpc."),
         ({"port": 80, "timeout": "0"}, "canary.analysis[0].request.timeout: must be greater than 0, got 0."),
+        ({"port": 99999}, "canary.analysis[0].request.port: must be a port number from 1 to 65535 or the name of a port, got 99999."),
+        ({"port": 80, "path": "x"}, "canary.analysis[0].request.path: must start with a slash, got 'x'."),
+        ({"port": 80, "grpc_method": "a/b"}, "canary.analysis[0].request.grpc_method: must not be set"),
     ],
 )
 def test_the_request_of_an_analysis_is_validated(session, request_options, message):
     with session.patches():
         _result, error = session.attempt(complete(rollout(1, "canary", canary=canary({"weight": 40}, request=request_options))))
     assert str(error).startswith(message) and not session.cluster.images()
+
+
+@pytest.mark.parametrize("command", [[], "", {"a": "b"}, 5, "'", [["a"]]])
+def test_the_command_of_an_analysis_is_validated(session, command):
+    with session.patches():
+        _result, error = session.attempt(complete(rollout(1, "canary", canary=canary({"weight": 40}, command=command))))
+    assert str(error).startswith("canary.analysis[0].command") and not session.own("Deployment")
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({"rollback_on_failure": True, "wait": False}, "rollback_on_failure has no effect if wait is false"),
+        ({"revision": 1}, "revision has no effect with the state present"),
+        ({"rollback_on_failure": True}, None),
+    ],
+)
+def test_options_without_an_effect_are_a_warning(session, options, warned):
+    console = Console()
+    with session.patches():
+        attempt(pod_deployment.OPERATION, Invocation(complete(rollout(1, "rolling", **options)), True, False, console, session.cluster))
+    assert [text.startswith(warned) for text in console.warnings] == ([True] if warned else [])
 
 
 @pytest.mark.parametrize(("strategy", "is_warned"), [("rolling", True), ("blue_green", True), ("canary", False)])

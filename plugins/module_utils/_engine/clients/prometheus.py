@@ -24,6 +24,16 @@ SERVICE_ADDRESS = re.compile(r"(?:(?P<namespace>[a-z0-9-]+)/)?(?P<service>[a-z0-
 Response: TypeAlias = dict[str, Any]
 
 
+def is_address(server: str) -> bool:
+    """Whether a server is a URL, or a Service as in `query_prometheus`."""
+    try:
+        url = urllib.parse.urlsplit(server)
+        is_url = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and not re.search(r"\s", server)
+    except ValueError:  # the port, or an IPv6 address
+        return False
+    return is_url or SERVICE_ADDRESS.fullmatch(server) is not None
+
+
 def query_prometheus(client: Client, namespace: str, server: str, query: str) -> float | None:
     """The value of a query: the sum of its samples; None if there are none, or the sum is not a finite number.
 

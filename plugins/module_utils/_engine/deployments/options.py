@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import check_name
+from ..clients.prometheus import is_address
 from ..errors import option_error
 from ..tasks.options import CONTAINER_OPTIONS, POD_OPTIONS
 from ..text import parse_number
@@ -120,5 +121,10 @@ def _validate_analysis(path: str, entry: Options) -> None:
     for name in (SUCCESS, FAILURE):
         if entry[name] is not None and not is_condition(entry[name]):
             raise option_error(f"{path}.{name}", f"must be a condition such as < 0.05, >= 1 or == 200, got '{entry[name]}'.")
+    for name, value in (entry["prometheus"] or {}).items():
+        if not value.strip():
+            raise option_error(f"{path}.prometheus.{name}", "must not be empty.")
+    if entry["prometheus"] and not is_address(entry["prometheus"]["server"]):  # which is not shown: it can contain a password
+        raise option_error(f"{path}.prometheus.server", "must be a URL such as http://prometheus:9090, or NAMESPACE/SERVICE:PORT.")
     if entry["prometheus"] and not entry[SUCCESS]:
         raise option_error(f"{path}.{SUCCESS}", "must be set for a Prometheus query, such as < 0.05.")

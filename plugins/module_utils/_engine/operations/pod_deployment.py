@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import CONNECTION, REVIEW, WAIT, check_name, check_ranges, with_defaults
+from ..arguments import CONNECTION, REVIEW, WAIT, check_name, check_ranges, given_options, with_defaults
 from ..clients.prometheus import query_prometheus
 from ..deployments.analysis import Measurement, judge
 from ..deployments.canary import Canary
@@ -20,8 +20,9 @@ from ..objects.labels import DEPLOYMENT, GENERATION, label_of
 from ..operation import Invocation, Operation, attempt
 from ..option_reader import normalize_options
 from ..reconciler.diff import yaml_diff
+from ..tasks.options import words_of
 from ..tasks.redactor import TaskRedactor, redact_options
-from ..text import url_passwords
+from ..text import LARGEST, MAX_PORT, parse_integer, url_passwords
 from . import pod_exec, pod_request
 
 if TYPE_CHECKING:
@@ -48,9 +49,8 @@ def run(invocation: Invocation, outcome: Deployed) -> None:
     check_name("name", params["name"])
     if params["state"] in ("present", "paused"):
         validate(params)
-        _read_requests(params)
-        if params["canary"] and params["strategy"] != CANARY:
-            invocation.console.warn(f"canary has no effect with the strategy {params['strategy']}. Set strategy to canary, or remove it.")
+        _read_analysis(params)
+    _warn_about_options(invocation)
     deployer = outcome.deployer = _choose_deployer(invocation)
     states = {"present": deployer.roll_out, "paused": deployer.pause, "promoted": deployer.promote}
     states |= {"aborted": deployer.abort, "rolled_back": deployer.roll_back, "absent": deployer.delete_all}
@@ -58,6 +58,18 @@ def run(invocation: Invocation, outcome: Deployed) -> None:
         states[params["state"]]()
     finally:
         deployer.refresh_status()
+
+
+def _warn_about_options(invocation: Invocation) -> None:
+    """Warn about options that have no effect."""
+    params, warn = invocation.params, invocation.console.warn
+    is_rollout = params["state"] in ("present", "paused")
+    if is_rollout and params["canary"] and params["strategy"] != CANARY:
+        warn(f"canary has no effect with the strategy {params['strategy']}. Set strategy to canary, or remove it.")
+    if is_rollout and params["rollback_on_failure"] and not params["wait"]:
+        warn("rollback_on_failure has no effect if wait is false, unless the rollout has to wait to change the Service. Set wait to true, or remove it.")
+    if params["revision"] is not None and params["state"] != "rolled_back":
+        warn(f"revision has no effect with the state {params['state']}. Set state to rolled_back, or remove it.")
 
 
 def _choose_deployer(invocation: Invocation) -> Deployer:
@@ -130,16 +142,28 @@ def _measure_by(invocation: Invocation, operation: Operation[Any], options: Opti
     return value, ""
 
 
-def _read_requests(params: Options) -> None:
-    """Validate the options of each request, and convert those that are text, as the value of a template is. Raises: PodwrightError."""
+def _read_analysis(params: Options) -> None:
+    """Validate each command and request, and convert options of a request that are text, as the value of a template is. Raises: PodwrightError."""
     for number, entry in enumerate((params["canary"] or {}).get("analysis") or []):
-        if entry["request"] is None:
-            continue
-        path = f"canary.analysis[{number}].request."
-        if entry["request"].get("protocol") == "grpc":
-            raise option_error(f"{path}protocol", "must be http or https, since the status is measured, got grpc.")
-        entry["request"] = normalize_options(_REQUEST, entry["request"], path=path)
-        check_ranges(_REQUEST, entry["request"], path)
+        path = f"canary.analysis[{number}]"
+        if entry["command"] is not None:
+            words_of(f"{path}.command", entry["command"])
+        if entry["request"] is not None:
+            entry["request"] = _read_request(f"{path}.request.", entry["request"])
+
+
+def _read_request(path: str, request: Options) -> Options:
+    if request.get("protocol") == "grpc":
+        raise option_error(f"{path}protocol", "must be http or https, since the status is measured, got grpc.")
+    if request.get("grpc_method") is not None:
+        raise option_error(f"{path}grpc_method", "must not be set, since the status of HTTP is measured.")
+    request = normalize_options(_REQUEST, request, path=path)
+    check_ranges(_REQUEST, request, path)
+    port = parse_integer(request["port"], LARGEST, -LARGEST)
+    if port is not None and not 0 < port <= MAX_PORT:
+        raise option_error(f"{path}port", f"must be a port number from 1 to {MAX_PORT} or the name of a port, got {port}.")
+    pod_request.prepare({name: spec.get("default") for name, spec in _REQUEST.items()} | given_options(request), path)
+    return request
 
 
 # -- secrets --------------------------------------------------------------------------------------------------

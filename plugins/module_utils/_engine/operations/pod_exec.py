@@ -7,7 +7,6 @@ import base64
 import os
 import posixpath
 import re
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from ..files import AtomicFile
 from ..objects.containers import default_container
 from ..objects.start_hints import output_hint
 from ..operation import Invocation, Operation
-from ..tasks.options import check_remote_path, check_variable, text_of, texts_of
+from ..tasks.options import check_remote_path, check_variable, texts_of, words_of
 from ..tasks.redactor import TaskRedactor
 from ..text import decode, encode, last_state, split_lines
 from ..threads import call_in_threads
@@ -224,20 +223,13 @@ def _warn_about_operators(invocation: Invocation, words: Sequence[str]) -> None:
 
 def _read_command(params: Options) -> Command:
     """The command of the options. Raises: PodwrightError for an invalid option."""
-    words = params["command"]
-    if isinstance(words, str):
-        try:
-            words = shlex.split(words)
-        except ValueError as error:
-            raise option_error("command", f"must be a list of strings, or a string that can be split by the rules of a shell: {error}.") from error
-    if not isinstance(words, list) or not words:
-        raise option_error("command", "must be a list of strings, or a string, and must not be empty.")
+    words = words_of("command", params["command"])
     for name in params["env"] or {}:
         check_variable("env", name)
     for option in ("chdir", "creates", "removes"):
         check_remote_path(option, params[option])
     command = Command(
-        [text_of(f"command[{index}]", word) for index, word in enumerate(words)],
+        words,
         chdir=params["chdir"],
         env=texts_of("env", params["env"]),
         timeout=params["timeout"],

@@ -119,9 +119,9 @@ def run(invocation: Invocation, outcome: list[Exchange]) -> None:
     if problem := authority_problem(params["server_ca"]):
         raise option_error("server_ca", problem)
     if params["requests"] is None:
-        exchanges = [_prepare(defaults, "")]
+        exchanges = [prepare(defaults, "")]
     else:
-        exchanges = [_prepare(defaults | given_options(item), f"requests[{number}].") for number, item in enumerate(params["requests"])]
+        exchanges = [prepare(defaults | given_options(item), f"requests[{number}].") for number, item in enumerate(params["requests"])]
     outcome += exchanges
     try:
         endpoint = _find_endpoint(invocation)
@@ -137,7 +137,7 @@ def run(invocation: Invocation, outcome: list[Exchange]) -> None:
         raise PodwrightError(errors[0].message + more, status=errors[0].status, reason=errors[0].reason, hint=errors[0].hint)
 
 
-def _prepare(options: Options, prefix: str) -> Exchange:
+def prepare(options: Options, prefix: str) -> Exchange:
     """The Exchange of a request that is still to be sent. Raises: PodwrightError that names an invalid option."""
     if not options["path"].startswith("/"):
         raise option_error(f"{prefix}path", f"must start with a slash, got '{options['path']}'.")

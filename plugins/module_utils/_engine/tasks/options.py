@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -211,6 +212,18 @@ def text_of(option: str, value: object) -> str:
     if "\0" in text:  # a container runtime would show it, with the value of a variable
         raise option_error(option, "must not contain a NUL character.", "Pass binary data by a file, or encode it in base64.")
     return text
+
+
+def words_of(option: str, command: object) -> list[str]:
+    """A command as its words. Raises: PodwrightError."""
+    if isinstance(command, str):
+        try:
+            command = shlex.split(command)
+        except ValueError as error:
+            raise option_error(option, f"must be a list of strings, or a string that can be split by the rules of a shell: {error}.") from error
+    if not isinstance(command, list) or not command:
+        raise option_error(option, "must be a list of strings, or a string, and must not be empty.")
+    return [text_of(f"{option}[{index}]", word) for index, word in enumerate(command)]
 
 
 def texts_of(option: str, mapping: Options | None) -> dict[str, str]:
