@@ -579,6 +579,17 @@ def test_a_version_that_an_earlier_collection_has_created_gets_its_ports_back(se
     assert targets(session) == [8080]
 
 
+def test_a_revision_whose_ports_are_unknown_is_a_warning(session):
+    assert session.perform(listening(1, 8080, "rolling"))[1] is None
+    for item in [*session.own("Deployment"), *session.cluster.of_kind("ReplicaSet")]:
+        item["metadata"]["annotations"].pop(PORTS, None)
+    assert session.perform(listening(2, 9090, "rolling"))[1] is None
+    console = Console()
+    with session.patches():
+        attempt(pod_deployment.OPERATION, Invocation(complete(rollout(2, state="rolled_back")), False, False, console, session.cluster))
+    assert ["those of revision 1, which an earlier Podwright created, are unknown" in text for text in console.warnings] == [True]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "is_refused"),
     [(8080, 9090, True), ("http", 9090, True), (8080, "http", False), ("http", "http", False), (80, "unknown", False)],

@@ -230,6 +230,8 @@ class Rolling(Deployer):
         spec = {name: live["spec"][name] for name in _KEPT_FIELDS if name in live["spec"]}
         spec |= {"template": _template_of(known[revision]), "paused": False}
         note = annotation_of(known[revision], PORTS)
+        if not note and annotation_of(live, PORTS):
+            self.console.warn(f"The ports of the Service are left as they are: those of revision {revision}, which an earlier Podwright created, are unknown.")
         annotations = {ROLLED_BACK: str(revision)} | ({PORTS: note} if note else {})
         metadata = {"name": self.name, "labels": live["metadata"]["labels"], "annotations": annotations}
         self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}, wait=False)
