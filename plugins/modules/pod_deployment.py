@@ -28,9 +28,10 @@ options:
       - V(present) rolls out the options.
       - V(paused) pauses the rollout, with V(rolling) before the first pod is replaced, with V(blue_green) when the new pods are ready, and with V(canary)
         at the first step.
-      - V(promoted) completes a paused rollout or a canary immediately.
+      - V(promoted) completes a paused rollout, a canary or an interrupted change of the strategy to V(rolling) immediately.
       - V(aborted) returns to the previous revision if the rollout is incomplete. The pods in service are never scaled down for it.
-      - V(rolled_back) returns to the previous revision, or to O(revision).
+      - V(rolled_back) returns to the previous revision that was in service, or to O(revision). A second rollback changes nothing, unless somebody has changed
+        the pods since.
       - V(absent) deletes the Deployment and everything that belongs to it.
     type: str
     choices: [present, absent, promoted, paused, aborted, rolled_back]

@@ -100,6 +100,7 @@ class RolloutCluster(ModelServer):
         answer = super()._merge(key, body, writer, force, dry_run)
         for item in (answer, self.objects.get(key, answer)):
             _omit_defaults(item)
+            item["metadata"].setdefault("creationTimestamp", f"{self.clock.time:012.3f}")
             if key[0] == "Deployment":
                 item["spec"].setdefault("replicas", 1)
             if key[0] == "Service" and "selector" in body.get("spec", {}) and (item is answer or not dry_run):

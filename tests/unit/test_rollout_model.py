@@ -17,6 +17,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.lab
     DEPLOYMENT,
     REVISION,
     ROLLED_BACK,
+    SERVED,
     STEP,
     STEP_SINCE,
     annotation_of,
@@ -34,7 +35,7 @@ from .model_rollouts import FATES, GENERATION, NAMESPACE, RolloutCluster, Rollou
 from .model_server import is_terminating, leaves
 
 EXAMPLES = scaled(50)
-PROGRESS = {("metadata", "annotations", name) for name in (STEP, STEP_SINCE)}
+PROGRESS = {("metadata", "annotations", name) for name in (STEP, STEP_SINCE, SERVED)}
 OWNED = ("Deployment", "Service", "HTTPRoute", "Secret")
 GATEWAY = {"group": "gateway.networking.k8s.io", "names": {"kind": "HTTPRoute", "plural": "httproutes"}, "scope": "Namespaced", "versions": [{"name": "v1"}]}
 COMMON = {"namespace": NAMESPACE, "name": "web", "command": ["serve"], "ports": [80], "readiness_probe": {"tcp": 80}, "progress_deadline": 10}
@@ -158,7 +159,7 @@ class Session:
 
     def snapshot(self):
         """The objects of the deployment without what controllers write, and without the progress of a rollout."""
-        hidden = {"status", "managedFields", "resourceVersion", "generation", "uid", "deployment.kubernetes.io/revision"}
+        hidden = {"status", "managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "deployment.kubernetes.io/revision"}
         found = {key: leaves(item) for key, item in self.cluster.objects.items() if key[0] in OWNED and not is_terminating(item)}
         return {
             key: {path: repr(value) for path, value in item.items() if hidden.isdisjoint(path) and path not in PROGRESS and value != {}}

@@ -26,6 +26,7 @@ from ..tasks.task_secret import build_secret, check_secret, choose_lasting_name,
 from ..tasks.task_spec import TaskSpec
 from ..tasks.validation import validate
 from .autoscalers import is_autoscaled
+from .foresight import Foresight
 from .manifests import build_deployment, service_name
 from .options import ROLLING, TEMPLATE_OPTIONS
 from .services import on_its_port, ports_of, with_backends
@@ -62,6 +63,7 @@ class Deployer(ABC):
         self.client, self.namespace, self.params, self.console, self.check_mode = client, namespace, params, console, check_mode
         self.name: str = params["name"]
         self.changes: list[Change] = []
+        self._foresight = Foresight(check_mode)
         self.analysis: list[Result] = []
         self.status: Result = {}
         self.deployments: dict[str, Manifest] = {}
@@ -209,7 +211,7 @@ class Deployer(ABC):
         outcome.raise_error()
         for change in outcome.changes:
             if change.after:
-                self._foresee(change.after)
+                self._foresee(self._foresight.after_apply(change, change.after))
             if change.kind == DEPLOYMENT_KIND and change.after:
                 self._create_secret(change.after)
         if wait:
@@ -255,7 +257,8 @@ class Deployer(ABC):
     def patch(self, item: Manifest, body: Manifest | Patch, note: str, content_type: str = MERGE_PATCH) -> Manifest:
         """Patch a live object. Returns: the object after that. Raises: PodwrightError."""
         kind = self.client.kinds.resolve(item["apiVersion"], item["kind"])
-        after = self.client.patch(kind, self.namespace, item["metadata"]["name"], body, MANAGER, content_type, dry_run=self.check_mode)
+        answer = self.client.patch(kind, self.namespace, item["metadata"]["name"], body, MANAGER, content_type, dry_run=self.check_mode)
+        after = self._foresight.after_patch(item, body, answer)
         self._foresee(after)
         patch = difference(item, after)
         if patch:

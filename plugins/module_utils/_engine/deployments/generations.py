@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from ..cluster.client import JSON_PATCH, MANAGER, MERGE_PATCH
 from ..cluster.kinds import SERVICE
 from ..errors import PodwrightError, option_error
-from ..objects.labels import ACTIVE, DEPLOYMENT, GENERATION, REVISION, ROLLED_BACK, STEP, STEP_SINCE, STRATEGY, annotation_of, number_of
+from ..objects.labels import ACTIVE, DEPLOYMENT, GENERATION, REVISION, ROLLED_BACK, SERVED, STEP, STEP_SINCE, STRATEGY, annotation_of, number_of
 from ..reconciler.wait import WAIT_FAILED
 from .autoscalers import is_autoscaled
 from .deployer import DEPLOYMENT_KIND, Deployer, replicas_of
+from .foresight import patched
+from .history import kept_for_rollback, revision_of, was_in_service
 from .manifests import build_service, generation_of, share_of
 from .options import CANARY, ROLLING
 from .services import backends_of, note_of, noted_ports, ports_of, redirect, selector_in
@@ -57,7 +59,7 @@ class Generations(Deployer):
         return [other for other in self.deployments if self._revision_of(other) > revision]
 
     def _revision_of(self, generation: str) -> int:
-        return number_of(self.deployments[generation], REVISION) or 0
+        return revision_of(self.deployments, generation)
 
     def _require_active(self) -> str:
         if self.active is None:
@@ -157,12 +159,19 @@ class Generations(Deployer):
     def switch(self, generation: str) -> None:
         """Apply the Service with a selector of that generation alone, and clean up the others. Raises: PodwrightError."""
         before, service = self.active, build_service(self.params, self._selector_of(generation), generation)
+        self._mark(before, generation)
         if before and self.service and service and ports_of(self.service) != ports_of(service) and noted_ports(self.deployments[before]) is None:
             self.patch(self.deployments[before], {"metadata": {"annotations": note_of(self.service)}}, "the ports of its Service are noted")
         self.apply(service, wait=False)
         self._check_switch(generation)
         self.delete_other_services()
         self._clean_up(generation, before)
+
+    def _mark(self, *generations: str | None) -> None:
+        """Mark generations as in service, before the traffic is switched: only to these a rollback returns. Raises: PodwrightError."""
+        for generation in generations if len(set(generations)) > 1 else ():
+            if generation in self.deployments and generation != ROLLING and not annotation_of(self.deployments[generation], SERVED):
+                self.annotate(generation, {SERVED: "true"})
 
     def _check_switch(self, generation: str) -> None:
         """Check that a generation is in service. Raises: PodwrightError if another run has undone that; the Service selects pods that exist all the same."""
@@ -188,15 +197,14 @@ class Generations(Deployer):
         return {DEPLOYMENT: self.name, GENERATION: generation}
 
     def _clean_up(self, generation: str, before: str | None) -> None:
-        """Delete all generations but that in service and one to which a rollback can return; after a canary the latter has no pods.
+        """Delete all generations but that in service and one that was before, to which a rollback can return; after a canary the latter has no pods.
 
         Args:
             before: the generation that was in service before.
         """
         self.remove_route_split()
         done, newer = len(self.changes), self._newer_than(generation)
-        older = sorted((other for other in self.deployments if other not in (generation, ROLLING, *newer)), key=self._revision_of)
-        kept = [before] if before in older else older[-1:]
+        kept = kept_for_rollback(self.deployments, generation, before)
         if self.params["state"] in ("rolled_back", "promoted"):
             kept += [other for other in newer if annotation_of(self.deployments[other], ROLLED_BACK)]  # by these the next run knows of the rollback
         self.delete_generations(other for other in self.deployments if other not in (generation, *kept))
@@ -232,10 +240,12 @@ class Generations(Deployer):
 
     def annotate(self, generation: str, annotations: dict[str, str | None]) -> None:
         """Store progress on the Deployment of a generation; not a change of the plan. Raises: PodwrightError."""
-        name = self.deployments[generation]["metadata"]["name"]
-        body = {"metadata": {"annotations": annotations}}
+        live, body = self.deployments[generation], {"metadata": {"annotations": annotations}}
         try:
-            self.deployments[generation] = self.client.patch(DEPLOYMENT_KIND, self.namespace, name, body, MANAGER, MERGE_PATCH, dry_run=self.check_mode)
+            if self.check_mode:
+                self.deployments[generation] = patched(live, body)
+            else:
+                self.deployments[generation] = self.client.patch(DEPLOYMENT_KIND, self.namespace, live["metadata"]["name"], body, MANAGER, MERGE_PATCH)
         except PodwrightError as error:
             if error.is_not_found:
                 raise self.superseded(generation, "was deleted") from error
@@ -267,7 +277,8 @@ class Generations(Deployer):
             self._bring_into_service(active)  # complete a rollback that was interrupted
         elif wanted != revision:
             older = {self._revision_of(generation): generation for generation in self.deployments if self._revision_of(generation) < revision}
-            target = max(older, default=None) if wanted is None else wanted
+            served = (number for number, generation in older.items() if was_in_service(self.deployments, generation))
+            target = max(served, default=None) if wanted is None else wanted
             if target not in older:
                 raise self.unknown_revision(wanted, older)
             # Annotated before the traffic is switched: if this run is interrupted, the next one must not return to a still older generation.
@@ -284,6 +295,7 @@ class Generations(Deployer):
         self.wait([self.scale(target, replicas, "it is brought into service")])
         self.observe_changes()
         self.check_rollout(generation, replicas)
+        self._mark(active, generation)
         self._select(generation)
         self._check_switch(generation)
         self._clean_up(generation, active)
@@ -310,7 +322,7 @@ class Generations(Deployer):
             return {"revision": None, "active": None, "preview": preview, "weights": {}}
         share = self._share_of_preview(active, preview) if preview else 0
         weights = {active: round(100 - share, 1)} | ({preview: share} if preview else {})
-        return {"revision": self._revision_of(active) or None, "active": active, "preview": preview, "weights": weights}
+        return {"revision": number_of(self.deployments[active], REVISION), "active": active, "preview": preview, "weights": weights}
 
     def _share_of_preview(self, active: str, preview: str) -> float:
         if self.canary_services:
@@ -320,5 +332,6 @@ class Generations(Deployer):
             return share_of(canary, stable)
         if self.service and GENERATION in selector_in(self.service):
             return 0
-        new, old = ((self.deployments[generation].get("status") or {}).get("readyReplicas", 0) for generation in (preview, active))
+        live = (self.deployments[generation] for generation in (preview, active))
+        new, old = (replicas_of(item) if self.check_mode else (item.get("status") or {}).get("readyReplicas", 0) for item in live)
         return share_of(new, old)

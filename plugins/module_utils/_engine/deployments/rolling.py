@@ -14,6 +14,7 @@ from ..objects.readiness import assess_observation, condition, whole_number
 from ..reconciler.fields import owned_values
 from ..reconciler.manifest import key_of
 from ..reconciler.wait import WAIT_FAILED, wait_until_ready
+from ..text import parse_integer
 from .deployer import DEPLOYMENT_KIND, SUPERSEDED, Deployer
 from .manifests import build_service, service_name
 from .options import ROLLING
@@ -160,7 +161,7 @@ class Rolling(Deployer):
         is_paused = live["spec"].get("paused")
         if self._is_complete(live):
             self.wait([self._resume(live)])  # it was paused without a change, or a pod is not ready for another reason
-        elif is_paused or not annotation_of(live, ROLLED_BACK):
+        elif is_paused or self._rolled_back_to(live) is None:
             self._return_to(self._previous())
         else:
             self._bring_into_service(live)  # an incomplete rollback: its previous revision is the one that was aborted
@@ -181,13 +182,22 @@ class Rolling(Deployer):
 
     def roll_back(self) -> None:
         """Return to the previous revision, or to that of the options; a rollback is not repeated. Raises: PodwrightError."""
-        live = self._require()
-        wanted = self.params["revision"]
-        rolled_back_to = number_of(live, ROLLED_BACK)
-        if rolled_back_to is None or wanted not in (None, rolled_back_to):
+        live = self._await_observation(self._require())
+        wanted, current = self.params["revision"], self._replica_sets().get(self.params["revision"])
+        is_current = current is not None and _template_of(current) == live["spec"]["template"]
+        rolled_back_to = self._rolled_back_to(live)
+        if not is_current and (rolled_back_to is None or wanted not in (None, rolled_back_to)):
             self._return_to(wanted or self._previous())
         else:
             self._bring_into_service(live)
+
+    def _rolled_back_to(self, live: Manifest) -> int | None:
+        """The revision that a rollback has restored; None without one, or if somebody has changed the pods since."""
+        restored, _at, latest = (annotation_of(live, ROLLED_BACK) or "").partition("@")
+        known = self._replica_sets()
+        last = max(known, default=0)
+        is_unchanged = last in known and _template_of(known[last]) == live["spec"]["template"] and last <= (parse_integer(latest) or last)
+        return parse_integer(restored) if is_unchanged else None
 
     def _require(self) -> Manifest:
         if ROLLING not in self.deployments:
@@ -226,13 +236,14 @@ class Rolling(Deployer):
         if revision not in known:
             raise self.unknown_revision(revision, known)
         live = self._check_rollout(self.deployments[ROLLING], self._read())
+        latest = revision if revision == max(known) else max(known) + 1  # the number that Kubernetes gives to the pods that return
         # Applied and not patched: a field that only the other template has is ours to remove.
         spec = {name: live["spec"][name] for name in _KEPT_FIELDS if name in live["spec"]}
         spec |= {"template": _template_of(known[revision]), "paused": False}
         note = annotation_of(known[revision], PORTS)
         if not note and annotation_of(live, PORTS):
             self.console.warn(f"The ports of the Service are left as they are: those of revision {revision}, which an earlier Podwright created, are unknown.")
-        annotations = {ROLLED_BACK: str(revision)} | ({PORTS: note} if note else {})
+        annotations = {ROLLED_BACK: f"{revision}@{latest}"} | ({PORTS: note} if note else {})
         metadata = {"name": self.name, "labels": live["metadata"]["labels"], "annotations": annotations}
         self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}, wait=False)
         self._bring_into_service(self._written() or live)
