@@ -25,7 +25,7 @@ ACTIONS = ("add_host", "assert", "command", "copy", "debug", "fail", "include_ro
 PLUGINS = (("strategy", "linear"), ("cache", "memory"))
 READ_BY_ALL = ("callback", "connection", "become", "shell")  # a play reads the options of all of them, which takes a third of its CPU time
 INVENTORIES = ("host_list", "script", "auto", "yaml", "ini", "toml")
-POLL_INTERVAL = 0.01  # seconds between two looks at a running task: with the 0.001 of Ansible a play that waits takes 1 % of a core
+POLL_INTERVAL = 0.01  # seconds; polling every 0.001 s, the default of Ansible, takes 1 % of a core while a play waits
 MODULES = ("cli.playbook", "executor.task_queue_manager", "executor.process.worker", "executor.module_common", "plugins.strategy")
 
 
