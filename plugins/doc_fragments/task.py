@@ -201,7 +201,8 @@ options:
       - Small values that a task leaves when it completes, by name. They are returned as RV(ignore:tasks[].results).
       - Each is the path of a file in the container, or a mapping with C(path) or C(termination_message=true), with optional C(type) (C(text), the default,
         or C(json)) and C(optional) (C(true) if a task that succeeds may leave it out).
-      - At most 64 KiB each, 256 KiB together, and 4095 bytes of a termination message. A larger result fails the task.
+      - At most 64 KiB each, 256 KiB together, and 4095 bytes of a termination message, less in a pod with more than three containers. A larger result fails
+        the task.
       - They are kept in the record of the task, which users who can read ConfigMaps can read, and returned by later runs.
       - A directory in which no volume is mounted becomes an empty volume, which hides what the image has in it. Files require O(kind=Pod).
     type: dict
@@ -210,7 +211,8 @@ options:
       - Files and directories to copy from the container when the task has completed, also if it failed, before O(cleanup). Requires O(kind=Pod).
       - Each is verified by its sha256, as by M(podwright.core.pod_copy).
       - A container of their own in the pod holds them until they are copied. If this run is interrupted, the next one copies them.
-      - The task runs again if a copy does not exist any more, or if the files were lost before they were copied.
+      - The task runs again if a copy does not exist any more, if that of a single file has another content, or if the files were lost before they were
+        copied.
     type: list
     elements: dict
     suboptions:

@@ -441,7 +441,7 @@ tasks:
         checksum:
           description: The sha256 of a file.
           type: str
-          returned: for a file that was compared in this run
+          returned: for a file
     events:
       description: Events of a failed task.
       type: list
@@ -452,6 +452,7 @@ tasks:
         - The latest pod of each index, a mapping with C(index), C(state), C(reason), C(rc), C(pod_name), C(node) and, with O(logs), C(logs) and
           C(container_logs). All logs together have at most 1 MiB.
         - With O(results), C(results) has those of the index.
+        - A record that replaces the Job has them without logs, unless there are too many.
       type: list
       elements: dict
       returned: for a Job with O(completion_mode=Indexed)

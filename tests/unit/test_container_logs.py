@@ -208,7 +208,8 @@ def test_each_index_of_a_job_has_the_logs_of_all_its_containers():
         pod["metadata"] |= {"ownerReferences": [{"kind": "Job", "name": "t", "uid": "j", "controller": True}]}
         pod["metadata"] |= {"uid": str(index), "name": f"t-{index}", "annotations": {INDEX: str(index)}, "creationTimestamp": ENDED["startedAt"]}
         pods[str(index)] = pod
-    run = SimpleNamespace(spec=asked, pods=pods, plan=SimpleNamespace(is_deletion=False), logs=None, index_logs={}, manifest=build_manifest(asked, "baseline"))
+    plan, manifest = SimpleNamespace(is_deletion=False), build_manifest(asked, "baseline")
+    run = SimpleNamespace(spec=asked, pods=pods, plan=plan, record=None, logs=None, index_logs={}, manifest=manifest)
     limits = []
 
     def log(_namespace, name, container, limit_bytes):
