@@ -497,6 +497,19 @@ def test_a_timeout_during_the_fetching_is_named(cluster, tmp_path, monkeypatch, 
     assert "results" not in cluster.objects["ConfigMap", "n", "podwright-record-t"]["data"]
 
 
+def test_what_a_deleted_pod_of_a_failed_task_left_is_lost(cluster, tmp_path, monkeypatch):
+    leave(tmp_path, r="1", a="x")
+    cluster.code = 3
+
+    def delete(*arguments):
+        del cluster.objects[POD]
+        raise PodwrightError("The copy failed with exit code 137", reason="CopyFailed")
+
+    monkeypatch.setattr(collector, "read_small_files", delete)
+    failed = perform(cluster, tmp_path, rerun="on_change")
+    assert failed["rc"] == 3 and failed["warnings"] == ["What the failed task 't' left was lost: its pod was deleted before it was fetched."]
+
+
 def test_a_pod_that_another_run_has_just_released_holds_nothing(cluster, tmp_path, monkeypatch):
     """The kubelet reports that later."""
     leave(tmp_path, r="1", a="x")

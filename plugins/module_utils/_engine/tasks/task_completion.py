@@ -82,7 +82,9 @@ class TaskCompletion:
             run.container_logs = read_logs(self._client, self._console, task, pod, others, share_of(len(others)))
         if run.collected and run.error and run.status and run.status.state == "failed" and run.pod and holds_files(run.pod):
             for problem in run.collected.failures:
-                self._console.warn(f"What the failed task '{spec.name}' left could not be fetched, and is held in its pod: {problem}")
+                is_lost = problem.reason == "FilesLost"
+                fate = "was lost: its pod was deleted before it was fetched." if is_lost else f"could not be fetched, and is held in its pod: {problem}"
+                self._console.warn(f"What the failed task '{spec.name}' left {fate}")
         if run.error and run.status and run.status.state == "failed" and run.has_lost_files:
             self._console.warn(f"What the failed task '{spec.name}' left was lost: its pod was terminated before it was fetched ({run.status.reason}).")
         if run.error and run.has_failed:
