@@ -23,17 +23,41 @@ def test_new_files_have_the_mode_of_the_umask_without_changing_it(tmp_path, monk
     assert sorted(os.listdir(tmp_path)) == ["new", "usual"]
 
 
-@pytest.mark.parametrize("special", ["pipe", "directory", "/dev/null"])
+@pytest.mark.parametrize("error", [None, PermissionError, OSError(22, "Invalid argument")])
+def test_a_file_has_the_owner_and_mode_of_the_one_that_it_replaces(tmp_path, monkeypatch, error):
+    calls = []
+
+    def change(path, owner, group):
+        calls.append((owner, group))
+        os.chmod(path, 0o600)  # as the kernel may
+        if error:
+            raise error
+
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    path.chmod(0o640)
+    status = path.stat()
+    monkeypatch.setattr(os, "chown", change)
+    for name, mode in (("report.html", None), ("new", None), ("report.html", 0o640)):
+        with AtomicFile(str(tmp_path / name), mode=mode) as file:
+            file.write(b"new")
+            file.finish()
+    assert calls == [(status.st_uid, status.st_gid)] and path.read_text() == "new" and path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("special", ["pipe", "directory", "/dev/null", "new/", "file/"])
 def test_what_is_no_regular_file_is_neither_read_nor_replaced(tmp_path, special):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "directory").mkdir()
-    path = str(tmp_path / special)
-    before = os.stat(path)
+    (tmp_path / "file").write_text("old")
+    path = os.path.join(tmp_path, special)
+    before = os.stat(path) if special[-1] != "/" else None
     with pytest.raises(PodwrightError, match=r"is not a regular file"):
         AtomicFile(path)
     with pytest.raises(PodwrightError, match=r"^report: must be a file in an existing directory, got "):
         check_file("report", path)
-    assert os.stat(path).st_ino == before.st_ino and sorted(os.listdir(tmp_path)) == ["directory", "pipe"]
+    assert not before or os.stat(path).st_ino == before.st_ino
+    assert sorted(os.listdir(tmp_path)) == ["directory", "file", "pipe"]
 
 
 @pytest.mark.parametrize("has_target", [True, False])

@@ -31,7 +31,7 @@ class AtomicFile:
         self._path, self._mode = os.path.realpath(path), mode
         self._creates_parents = creates_parents
         self._digest = hashlib.sha256()
-        if is_special(self._path):
+        if is_special(path):
             raise PodwrightError(f"Could not write {self._path}, which is not a regular file.", reason="WriteFailed", hint="Name another file.")
         directory = os.path.dirname(self._path)
         while creates_parents and not os.path.lexists(directory):
@@ -69,6 +69,8 @@ class AtomicFile:
             self._sink.close()
             if self._creates_parents:
                 os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            if self._mode is None:
+                keep_owner(self._temporary, os.fsencode(self._path))
             os.chmod(self._temporary, file_mode(self._path) if self._mode is None else self._mode)
             os.replace(self._temporary, self._path)
         except OSError as error:
@@ -97,8 +99,15 @@ def check_file(option: str, path: str) -> None:
 
 
 def is_special(path: str) -> bool:
-    """Whether a path is a directory, a device, a pipe or a socket: reading it may wait forever, and a renamed file would replace it."""
-    return os.path.exists(path) and not os.path.isfile(path)
+    """Whether a path is a directory, by its last character too, a device, a pipe or a socket: reading may wait forever, and a renamed file would replace it."""
+    return path.endswith(os.sep) or (os.path.exists(path) and not os.path.isfile(path))
+
+
+def keep_owner(temporary: bytes, path: bytes) -> None:
+    """Give a file the owner and the group of the one that it will replace, if there is one, as far as that is allowed; its mode must be set afterwards."""
+    with suppress(OSError):
+        status = os.stat(path)
+        os.chown(temporary, status.st_uid, status.st_gid)
 
 
 def file_mode(path: str) -> int:
