@@ -112,6 +112,30 @@ def test_what_may_not_be_listed_is_missing_with_a_note(plural, cluster, monkeypa
     assert len(notes) == 1 and plural[:3] in notes[0].lower(), notes
 
 
+@pytest.mark.parametrize("plural", ["events", "resourcequotas", "horizontalpodautoscalers"])
+def test_a_kind_that_the_server_does_not_have_is_missing_with_a_note(plural, cluster, monkeypatch):
+    answer, missing = cluster.stub.answer, failure(404, "NotFound", "the server could not find the requested resource")
+    monkeypatch.setattr(cluster.stub, "answer", lambda call: missing if call.plural == plural else answer(call))
+    done = cluster.run()
+    assert not done["failed"] and done["summary"]["total"] == 5, done
+    notes = [text for text, around in cluster.page().texts if around == "li" and ("missing" in text or "could not be listed" in text)]
+    assert len(notes) == 1 and plural[:3] in notes[0].lower(), notes
+
+
+def test_logs_that_may_not_be_read_are_missing_with_a_note(cluster, monkeypatch):
+    answer = cluster.stub.answer
+    monkeypatch.setattr(cluster.stub, "answer", lambda call: DENIAL if call.group == "log" else answer(call))
+    assert not cluster.run()["failed"]
+    [note] = [text for text, around in cluster.page().texts if around == "li" and "missing" in text]
+    assert note.startswith("The logs of 1 failed task are missing: ") and "cannot list resource" in note, note
+
+
+def test_an_event_without_values_is_shown(cluster):
+    fields = {"involvedObject": {"kind": "Pod", "name": "bad", "uid": "uid-Pod-bad"}, "type": None, "reason": None, "message": None, "count": "7"}
+    cluster.stub.objects["events", "default", "e"] = live("v1", "Event", "e", **fields)
+    assert not cluster.run()["failed"] and "×7" in cluster.page().text
+
+
 def test_pods_must_be_listed(cluster, monkeypatch):
     answer = cluster.stub.answer
     monkeypatch.setattr(cluster.stub, "answer", lambda call: DENIAL if call.plural == "pods" else answer(call))

@@ -81,10 +81,12 @@ class Tail(NamedTuple):
     Attributes:
         text: the lines; empty if there are none, or they cannot be read.
         container: the name of the container, or empty for the default one of its pod.
+        denial: why the log may not be read, or empty.
     """
 
     text: str = ""
     container: str = ""
+    denial: str = ""
 
 
 def log_tail(client: Client, pod: Manifest, lines: int) -> Tail:
@@ -94,8 +96,8 @@ def log_tail(client: Client, pod: Manifest, lines: int) -> Tail:
         return Tail()
     try:
         content = client.log(pod["metadata"]["namespace"], pod["metadata"]["name"], container, tail_lines=lines, limit_bytes=READ_BYTES)
-    except PodwrightError:
-        return Tail()
+    except PodwrightError as error:
+        return Tail(denial=error.message if error.is_forbidden else "")
     return Tail(decode(content)[-SHOWN_CHARACTERS:], "" if container == default_container(pod) else container)
 
 

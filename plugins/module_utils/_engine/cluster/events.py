@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from ..errors import PodwrightError
+from ..text import parse_integer
 from .kinds import EVENT
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def read_events_by_uid(client: Client, namespace: str | None) -> dict[str, list[
 
 def _read_event(item: Manifest) -> Event:
     return {
-        "type": item.get("type", ""),
-        "reason": item.get("reason", ""),
+        "type": item.get("type") or "",
+        "reason": item.get("reason") or "",
         "message": item.get("message") or "",
-        "count": item.get("count") or (item.get("series") or {}).get("count") or 1,
+        "count": parse_integer(item.get("count") or (item.get("series") or {}).get("count")) or 1,
         "last_seen": item.get("lastTimestamp") or item.get("eventTime") or item["metadata"]["creationTimestamp"],
     }

@@ -71,7 +71,7 @@ def read_job(job: Manifest, pods: Sequence[Manifest]) -> Status:
         # The Job controller deletes the pods that still run when a Job has failed.
         if latest and latest.reason != DELETED and (latest.state == "failed" or (latest.state == "succeeded" and completions_of(job) == 1)):
             return _with_indexes(job, latest, last)
-        return Status("failed", failed.get("reason", "Failed"), failed.get("message", ""), latest.rc if latest else None)
+        return Status("failed", failed.get("reason") or "Failed", failed.get("message") or "", latest.rc if latest else None)
     if job["metadata"].get("deletionTimestamp"):
         return Status("deleting", DELETED, "it is being deleted", is_interrupted=True)
     if condition(job, SUSPENDED).get("status") == "True" and job["spec"].get("suspend"):

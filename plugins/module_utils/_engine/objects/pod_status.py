@@ -96,7 +96,7 @@ def read_pod(pod: Manifest) -> Status:
     state = _task_state(pod)
     terminated = state.get("terminated")
     if terminated and not restarts and terminated["exitCode"] == 0 and not _was_terminated(pod, status, terminated):
-        return Status("succeeded", terminated.get("reason", "Completed"), "", 0)
+        return Status("succeeded", terminated.get("reason") or "Completed", "", 0)
     if status.get("phase") == "Succeeded":
         return Status("succeeded", "Completed", "", (terminated or {}).get("exitCode", 0))
     interruption = _interruption(pod, status)
@@ -126,7 +126,7 @@ def _read_failure(pod: Manifest, status: Manifest, terminated: Manifest | None, 
     if interruption and not (terminated and terminated["exitCode"] == 0):
         return Status("failed", interruption, status.get("message") or cause or "it was terminated from outside", rc, is_interrupted=True)
     if reason:
-        return Status("failed", reason, status.get("message", ""), rc)
+        return Status("failed", reason, status.get("message") or "", rc)
     failed_init = _failed_init(pod)
     if failed_init and not terminated:
         return _read_failed_init(failed_init)
@@ -208,7 +208,7 @@ def _read_active(pod: Manifest, status: Manifest, state: Manifest) -> Status:
         return obstacle
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
-        return Status("pending", scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""), grace=FIXABLE)
+        return Status("pending", scheduled.get("reason") or "Unschedulable", scheduled.get("message") or "", grace=FIXABLE)
     if is_running:
         reason, message = (problems[0].reason, problems[0].message) if problems else ("", "")
         return Status("running", reason, message, is_ready=condition(pod, "Ready").get("status") == "True")
@@ -266,10 +266,10 @@ def read_resize(pod: Manifest) -> Status | None:
     """The Status of a pod whose resources are being changed in place (KEP-1287), or None if the change is complete."""
     pending = condition(pod, "PodResizePending")
     if pending.get("status") == "True":
-        return Status("running", pending.get("reason", "Deferred"), pending.get("message", "its node lacks the new resources"), grace=FIXABLE)
+        return Status("running", pending.get("reason") or "Deferred", pending.get("message") or "its node lacks the new resources", grace=FIXABLE)
     progress = condition(pod, "PodResizeInProgress")
     if progress.get("status") == "True":
-        return Status("running", progress.get("reason") or "Resizing", progress.get("message", ""))
+        return Status("running", progress.get("reason") or "Resizing", progress.get("message") or "")
     observed = (pod.get("status") or {}).get("observedGeneration")
     if observed is not None and observed < pod["metadata"].get("generation", 0):
         return Status("running", "Resizing", "its node has not observed the change yet")

@@ -12,13 +12,14 @@ from ..arguments import CONNECTION, read_namespaces, read_selector
 from ..cluster.diagnosis import log_tail
 from ..cluster.kinds import AUTOSCALER, BUILT_IN, CONFIG_MAP, JOB, POD
 from ..cluster.namespaces import warn_of_missing_namespaces
-from ..errors import PodwrightError, option_error
+from ..errors import UNKNOWN_KIND, PodwrightError, option_error
 from ..files import check_file
 from ..objects.labels import MANAGED, RECORD, selector_of
 from ..operation import Invocation, Operation
 from ..reconciler.sets import PARENT_PREFIX
 from ..reports.batch import read_events
 from ..reports.file import differs, write
+from ..reports.formats import count
 from ..reports.live_limits import read_autoscaler, read_quota
 from ..reports.live_tasks import read_entries
 from ..reports.model import without_messages, without_output
@@ -121,7 +122,7 @@ def _list(invocation: Invocation, kind: Kind, namespaces: Sequence[str | None], 
         try:
             found += invocation.client.list(kind, namespace, label_selector=selector)[0]
         except PodwrightError as error:
-            if not error.is_forbidden:
+            if not error.is_forbidden and error.reason != UNKNOWN_KIND:  # which an old or reduced API server does not have
                 raise
             notes.append(f"{kind.name}s{f' of namespace {namespace}' if namespace else ''} are missing: {error.message}")
     return found
@@ -134,12 +135,14 @@ def _read_logs(invocation: Invocation, entries: Sequence[tuple[Entry, Manifest |
     if len(failed) > MAX_LOGS:
         notes.append(f"The logs of {len(failed) - MAX_LOGS} failed tasks are missing: a report reads {MAX_LOGS}.")
 
-    def read(pair: tuple[Entry, Manifest]) -> None:
+    def read(pair: tuple[Entry, Manifest]) -> str:
         entry, pod = pair
         tail = log_tail(invocation.client, pod, lines)
         entry["logs"] = [{"title": f"container {tail.container}" if tail.container else "", "text": tail.text}] if tail.text else None
+        return tail.denial
 
-    call_in_threads(read, failed[:MAX_LOGS], THREADS)
+    if denials := [denial for denial in call_in_threads(read, failed[:MAX_LOGS], THREADS) if denial]:
+        notes.append(f"The logs of {count(len(denials), 'failed task')} are missing: {denials[0]}")
 
 
 def describe(invocation: Invocation, outcome: Written) -> Result:

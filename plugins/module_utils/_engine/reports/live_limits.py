@@ -48,7 +48,7 @@ def read_autoscaler(item: Manifest, events: EventsByUid) -> Autoscaler:
         "minimum": spec.get("minReplicas", 1),
         "maximum": spec.get("maxReplicas") or 0,
         "metrics": [_metric(metric, status.get("currentMetrics") or []) for metric in spec.get("metrics") or []],
-        "problem": " ".join(problem.get("message", "") for problem in problems if problem.get("status") == "False"),
+        "problem": " ".join(problem.get("message") or "" for problem in problems if problem.get("status") == "False"),
         "events": events.get(item["metadata"].get("uid") or "", [])[-MAX_EVENTS:],
     }
 

@@ -42,7 +42,7 @@ class StartEvents:
                 events, _version = self._client.list(EVENT, namespace, field_selector=f"reason={reason}")
             except PodwrightError:
                 continue  # without the permission to read events, tasks fail later
-            latest = {event["involvedObject"].get("uid"): event.get("message", "") for event in events}
+            latest = {event["involvedObject"].get("uid"): event.get("message") or "" for event in events}
             for run in slow:
                 subject = run.pod or run.live
                 message = latest.get(subject["metadata"]["uid"]) if subject else None
