@@ -76,7 +76,7 @@ def _find_component(components: list[dict[str, Any]], where: dict[str, Any]) -> 
         components[1:][index : index + 1] if index >= 0 else [each for each in components for key in ("guid", "name") if where.get(key, "") == each.get(key)]
     )
     if not found:
-        raise ValueError(f"it has a result of a tool component that it does not contain: {where}")
+        raise ValueError("it has a result of a tool component that it does not contain")
     return found
 
 
