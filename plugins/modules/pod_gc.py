@@ -95,6 +95,8 @@ options:
       - Kinds of objects to delete if tasks left them behind. An object is deleted if all its owners are deleted, or if it has no owner, has the label
         C(podwright.io/task), and no Pod or Job of that task exists.
       - If this run deletes the last of these, a later run deletes the object.
+      - A Secret that M(podwright.core.pod_deployment) created for C(secret_env) is also deleted if no Deployment refers to it, nor a ReplicaSet that is kept
+        for a rollback. This requires the permission to list both.
       - A Job is deleted after its pods if it has finished, except for one with a result that is not recorded, as with O(completed). A Job with pods that are
         not in scope is kept.
     type: list

@@ -13,6 +13,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.dispatch.placement import build_placement, place_at
 from ansible_collections.podwright.core.plugins.module_utils._engine.garbage.candidate import read_candidate
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import DEPLOYMENT
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc
 
@@ -24,7 +25,7 @@ MANAGED = {"app.kubernetes.io/managed-by": "podwright"}
 EVERYTHING = {"max_age": 0, "keep_last": 0}
 STUCK = {"max_age": DAY, "force": False}
 KEEPS_RECORD = {"podwright.io/keeps-record": "true"}
-API_VERSIONS = {"Job": "batch/v1", "NetworkPolicy": "networking.k8s.io/v1"}
+API_VERSIONS = {"Deployment": "apps/v1", "ReplicaSet": "apps/v1", "Job": "batch/v1", "NetworkPolicy": "networking.k8s.io/v1"}
 PENDING = {"phase": "Pending"}
 STARTED = {"phase": "Running", "containerStatuses": [{"name": "task", "state": {"running": {}}}]}
 
@@ -326,3 +327,40 @@ def test_a_pod_waits_since_its_scheduling_gate_was_removed(generation, entries, 
     gated["metadata"] |= {"generation": generation, "managedFields": entries}
     cluster = Cluster(gated)
     assert collect(cluster, stuck=STUCK)[1] is None and cluster.left == ([] if is_deleted else ["p"])
+
+
+def template(kind, name, secret):
+    """A Deployment or ReplicaSet whose pods have a variable from a Secret."""
+    variable = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": secret, "key": "env.task.TOKEN"}}}
+    pod_spec = {"containers": [{"name": "task", "env": [variable]}]}
+    return thing(kind, name, labels={DEPLOYMENT: "web"}, spec={"template": {"spec": pod_spec}})
+
+
+def private(name, created=NOW - 2 * DAY):
+    """The Secret of a Deployment."""
+    item = thing("Secret", name, labels={DEPLOYMENT: "web"}, created=created)
+    item["metadata"]["ownerReferences"] = [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "uid-web"}]
+    return item
+
+
+def use_again(cluster):
+    cluster.add(template("Deployment", "web", "web-private-00000001"))
+
+
+@pytest.mark.parametrize(
+    ("interfere", "refusals", "left"),
+    [(None, {}, []), (use_again, {}, ["web-private-00000001"]), (None, {("list", "ReplicaSet"): 403}, ["web-private-00000001"])],
+)
+def test_secrets_to_which_no_pod_template_refers_are_reclaimed(interfere, refusals, left):
+    needed = [private("web-private-00000002"), private("web-private-00000003"), private("web-private-00000004", created=NOW)]
+    templates = [template("Deployment", "web", "web-private-00000003"), template("ReplicaSet", "web-1", "web-private-00000002")]
+    other = thing("Secret", "web-token", labels={DEPLOYMENT: "web"}, owner="web")  # of somebody else
+    cluster = Cluster(private("web-private-00000001"), *needed, *templates, other, pod(finished=NOW - DAY))
+    cluster.interfere, cluster.refusals = interfere, refusals
+    predicted = collect(cluster, check_mode=True, completed=EVERYTHING, reclaim=["Secret"])[0]
+    result, error = collect(cluster, completed=EVERYTHING, reclaim=["Secret"])
+    kept = [item["metadata"]["name"] for item in (*needed, *templates, other)]
+    assert error is None and cluster.left == sorted([*left, *kept])
+    assert len(predicted["deleted"]) == (1 if refusals else 2)
+    if interfere:
+        assert "a Deployment refers to it again" in [entry["reason"] for entry in result["kept"]]

@@ -6,14 +6,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..cluster.kinds import JOB, POD
+from ..cluster.kinds import JOB, POD, SECRET
 from ..objects.containers import has_finished
-from ..objects.labels import HASH, KEEPS_RECORD, PARENT, PLACEMENT, RECORD, TASK, TTL, annotation_of, number_of
+from ..objects.labels import DEPLOYMENT, HASH, KEEPS_RECORD, PARENT, PLACEMENT, RECORD, TASK, TTL, annotation_of, number_of
 from ..objects.pod_status import ever_started, read_pod, times
 from ..objects.quantity import parse_quantity
 from ..objects.readiness import condition, whole_number
 from ..objects.resources import pod_requests
 from ..objects.timestamps import parse_timestamp, read_timestamp
+from ..tasks.task_secret import PRIVATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +67,7 @@ class Candidate:
         blocked_by: the scheduling gates of a pod; the finalizers of an object whose deletion waits for nothing else.
         requests: requested amounts by resource name.
         hash: the hash of the options of its task, or None.
+        is_private: whether it is the Secret of a Deployment with the data of its `secret_env`.
         keeps_record: whether the result of its task is to be recorded, so that the task does not run again after its pod is deleted.
         recorded_pod: of a record, the UID of the pod with the result, or None.
         recorded_job: of a record, the UID of the Job with the result, or None.
@@ -89,6 +91,7 @@ class Candidate:
     blocked_by: tuple[str, ...] = ()
     requests: Mapping[str, Fraction] = field(default_factory=dict)
     hash: str | None = None
+    is_private: bool = False
     keeps_record: bool = False
     recorded_pod: str | None = None
     recorded_job: str | None = None
@@ -143,6 +146,7 @@ def read_metadata(kind: Kind, item: Manifest) -> Candidate:
         ttl=number_of(item, TTL),
         has_invalid_ttl=annotation_of(item, TTL) is not None and number_of(item, TTL) is None,
         hash=labels.get(HASH),
+        is_private=kind == SECRET and DEPLOYMENT in labels and PRIVATE in metadata["name"],
         keeps_record=annotation_of(item, KEEPS_RECORD) is not None,
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .retention import Decision
 
 FindUsers = Callable[[set[str]], Iterable[Candidate]]
+FindUsed = Callable[[], set[str]]
 _CHANGED = "it changed or was deleted by another client before its deletion"
 
 
@@ -52,11 +53,12 @@ class Deleter:
         """Delete nothing; `deleted` is what would be."""
         self.deleted = list(self._deletions)
 
-    def run(self, find_users: FindUsers) -> None:
+    def run(self, find_users: FindUsers, find_used: FindUsed) -> None:
         """Delete.
 
         Args:
             find_users: lists the pods and Jobs of the tasks in these namespaces.
+            find_used: returns the UIDs of the Secrets that a pod template refers to again.
 
         Raises: PodwrightError, unless it is that of a deletion.
         """
@@ -64,7 +66,7 @@ class Deleter:
         with Pool(self._params["concurrency"]) as pool:
             self._delete_all(pool, [d for d in self._deletions if d.candidate.kind == POD])
             self._delete_all(pool, self._without_pods([d for d in self._deletions if d.candidate.kind == JOB]))
-            self._delete_all(pool, self._unused([d for d in self._deletions if d.candidate.kind not in (POD, JOB)], find_users))
+            self._delete_all(pool, self._unused([d for d in self._deletions if d.candidate.kind not in (POD, JOB)], find_users, find_used))
 
     def _without_pods(self, jobs: list[Decision]) -> list[Decision]:
         """Those whose pods were deleted: the deletion of a Job deletes its pods."""
@@ -73,11 +75,11 @@ class Deleter:
         self._keep({job.candidate.uid: f"its pod {pods[job.candidate.uid].name} was not deleted" for job in jobs if job.candidate.uid in pods}, jobs)
         return [job for job in jobs if job.candidate.uid not in pods]
 
-    def _unused(self, decisions: list[Decision], find_users: FindUsers) -> list[Decision]:
-        """Those whose task was not started since they were listed; it need not have changed what it uses."""
+    def _unused(self, decisions: list[Decision], find_users: FindUsers, find_used: FindUsed) -> list[Decision]:
+        """Those whose task was not started since they were listed, and which are not referred to again: neither need have changed what it uses."""
         namespaces = {d.candidate.namespace for d in decisions if d.candidate.is_kept_by_task}
         users = {(user.namespace, user.task): user for user in find_users(namespaces)} if namespaces else {}
-        used = {}
+        used = dict.fromkeys(find_used() if decisions else (), "a Deployment refers to it again")
         for candidate in (decision.candidate for decision in decisions):
             user = users.get((candidate.namespace, candidate.task))
             if user and candidate.is_kept_by_task:

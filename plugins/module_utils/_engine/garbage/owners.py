@@ -6,8 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..cluster.kinds import JOB, POD
+from ..cluster.kinds import JOB, POD, REPLICA_SET
 from ..errors import UNKNOWN_KIND, PodwrightError
+from ..objects.labels import DEPLOYMENT
+from ..tasks.task_secret import DEPLOYMENT_KIND, secret_name
 from .candidate import LEFTOVER, read_candidate
 
 if TYPE_CHECKING:
@@ -93,3 +95,22 @@ def _list(client: Client, kind: Kind, namespace: str | None) -> list[tuple[str, 
         return item["metadata"]["uid"], is_task and read_candidate(kind, item).is_finished
 
     return client.list(kind, namespace, metadata_only=not is_task, transform=read)[0]
+
+
+def find_unused_secrets(client: Client, candidates: Iterable[Candidate], console: Console) -> set[str]:
+    """The UIDs of the Secrets of pod_deployment to which no pod template refers: neither of a Deployment, nor of a ReplicaSet for a rollback.
+
+    With a warning, none of a namespace whose Deployments and ReplicaSets must not be listed.
+    """
+    unused = set()
+    secrets = [candidate for candidate in candidates if candidate.is_private]
+    for namespace in sorted({secret.namespace for secret in secrets}):
+        try:
+            names = [client.list(kind, namespace, label_selector=DEPLOYMENT, transform=secret_name)[0] for kind in (DEPLOYMENT_KIND, REPLICA_SET)]
+        except PodwrightError as error:
+            if not error.is_forbidden:
+                raise
+            console.warn(f"Which Secrets of Deployments are in use is unknown, so that they are kept: {error.message}")
+            continue
+        unused |= {secret.uid for secret in secrets if secret.namespace == namespace and not any(secret.name in used for used in names)}
+    return unused

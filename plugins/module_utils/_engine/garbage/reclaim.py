@@ -12,6 +12,7 @@ from .retention import Decision, Evaluation, decide_placement, decide_pod, decid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from .candidate import Candidate, TaskRun
     from .owners import Owners
@@ -26,6 +27,7 @@ def plan_deletion(
     records: Mapping[TaskRun, Candidate] | None = None,
     reviewed_at: float | None = None,
     others: Iterable[Candidate] = (),
+    unused: AbstractSet[str] = frozenset(),
 ) -> list[Decision]:
     """Decide about each object in scope.
 
@@ -36,13 +38,14 @@ def plan_deletion(
         records: the record of each task that has one, in scope or not.
         reviewed_at: when the plan was reviewed, or None. What was created or finished later is kept, and takes no place in `keep_last`.
         others: pods and Jobs that are not in scope; they protect the objects of their tasks, and pods their Job.
+        unused: the UIDs of Secrets to which no pod template of their Deployment refers.
 
     Returns: a Decision for each, the deletions first, of both the pods, then the Jobs, then other objects, each sorted by Candidate.since.
     """
     later = [c for c in candidates if _is_later(c, reviewed_at)]
     decisions = [Decision(c, False, "", "it was created or finished after the review") for c in later if c.kind != JOB or JOB.name in policies.reclaim]
     others, candidates = [*others, *later], [c for c in candidates if not _is_later(c, reviewed_at)]
-    evaluation = Evaluation(policies, owners, now, rank(candidates), records or {})
+    evaluation = Evaluation(policies, owners, now, rank(candidates), records or {}, unused)
     decisions += [decide_pod(c, evaluation) for c in candidates if c.kind == POD]
     deleted = {d.candidate.uid for d in decisions if d.is_deletion}
     users = [c for c in (*others, *candidates) if c.kind in (POD, JOB)]
@@ -96,6 +99,8 @@ def _decide_leftover(candidate: Candidate, evaluation: Evaluation, user: Candida
         return Decision(candidate, False, "reclaim", "it is being deleted")
     if evaluation.now - candidate.created < evaluation.policies.reclaim_age:
         return _kept_by_age(candidate, evaluation)
+    if candidate.uid in evaluation.unused:
+        return Decision(candidate, True, "reclaim", "no pod template of its Deployment refers to it")
     for owner in candidate.owners:
         state = evaluation.owners.state(owner)
         if state != ABSENT:

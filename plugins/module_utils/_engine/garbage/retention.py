@@ -13,6 +13,7 @@ from .owners import ACTIVE, FINISHED, STATE_TEXTS, UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from ..cluster.kinds import Kind
     from .candidate import Candidate, Owner, TaskRun
@@ -69,6 +70,7 @@ class Evaluation:
         now: the time for which ages are calculated.
         ranks: UID -> number of more recent objects of its kind, state and namespace.
         records: the record of each task that has one.
+        unused: the UIDs of Secrets to which no pod template of their Deployment refers.
     """
 
     policies: RetentionPolicies
@@ -76,6 +78,7 @@ class Evaluation:
     now: float
     ranks: Mapping[str, int]
     records: Mapping[TaskRun, Candidate] = field(default_factory=dict)
+    unused: AbstractSet[str] = frozenset()
 
     def age(self, moment: float) -> float:
         """Seconds since a moment; 0 if the clock of the node that says it is ahead of that of the API server."""

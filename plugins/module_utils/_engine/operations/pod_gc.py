@@ -13,7 +13,7 @@ from ..cluster.namespaces import warn_of_missing_namespaces
 from ..errors import PodwrightError, option_error
 from ..garbage.candidate import PLACED, Candidate, TaskRun, read_candidate, read_metadata
 from ..garbage.deleter import Deleter
-from ..garbage.owners import find_owners
+from ..garbage.owners import find_owners, find_unused_secrets
 from ..garbage.reclaim import plan_deletion
 from ..garbage.retention import RetentionPolicies, RetentionPolicy
 from ..objects.key import Key
@@ -85,7 +85,8 @@ def run(invocation: Invocation, outcome: Collection) -> None:
     reviewed_at = invocation.approval.as_of
     now = int(client.now()) if reviewed_at is None else reviewed_at
     records, others = _list_records(invocation, namespaces, candidates), _list_others(client, params, namespaces, candidates)
-    decisions = plan_deletion(candidates, owners, policies, now, records, reviewed_at, others)
+    unused = find_unused_secrets(client, candidates, invocation.console)
+    decisions = plan_deletion(candidates, owners, policies, now, records, reviewed_at, others, unused)
     deletions = [decision for decision in decisions if decision.is_deletion]
     kept = [_describe(decision) for decision in decisions if not decision.is_deletion]
     if params["limit"] is not None:
@@ -98,7 +99,11 @@ def run(invocation: Invocation, outcome: Collection) -> None:
     if invocation.check_mode:
         deleter.predict()
     else:
-        deleter.run(lambda used: _list_users(client, [name for name in namespaces if name is None or name in used]))
+        secrets = [candidate for candidate in candidates if candidate.uid in unused]
+        deleter.run(
+            lambda used: _list_users(client, [name for name in namespaces if name is None or name in used]),
+            lambda: unused - find_unused_secrets(client, secrets, invocation.console),
+        )
     if deleter.errors:
         first = deleter.errors[0][1]
         raise PodwrightError(f"{len(deleter.errors)} of {len(deletions)} deletions failed. {first.message}", reason=first.reason, hint=first.hint)

@@ -30,7 +30,8 @@ STDIN_VOLUME, STDIN_KEY = "podwright-stdin", "stdin"
 DEPLOYMENT_KIND = BUILT_IN["apps/v1", "Deployment"]
 MAX_BYTES = 1024 * 1024  # of the data of a Secret
 UNNAMED = "(private)"  # no name of an object
-_NAME = re.compile(r"-private-[0-9a-f]{8,}\Z")
+PRIVATE = "-private-"  # in the names of these Secrets
+_NAME = re.compile(PRIVATE + r"[0-9a-f]{8,}\Z")
 _KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _PREFIX = "env."
 
@@ -74,13 +75,13 @@ def unique_name(task: str) -> str:
 
     Each has one of its own: that of a deleted one is garbage-collected some time later, or never if its deletion orphans it.
     """
-    return f"{task}-private-{os.urandom(4).hex()}"
+    return f"{task}{PRIVATE}{os.urandom(4).hex()}"
 
 
 def lasting_name(deployment: str, options: Options) -> str:
     """A name for the Secret of a Deployment, which depends on its data: pods of different templates have different Secrets."""
     data = json.dumps(secret_data(options), sort_keys=True)
-    return f"{deployment}-private-{slow_digest(data, deployment)[:10]}"
+    return f"{deployment}{PRIVATE}{slow_digest(data, deployment)[:10]}"
 
 
 def choose_lasting_name(client: Client, spec: TaskSpec, deployment: Manifest, live: Manifest | None) -> None:
