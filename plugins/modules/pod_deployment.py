@@ -30,8 +30,8 @@ options:
         at the first step.
       - V(promoted) completes a paused rollout, a canary or an interrupted change of the strategy to V(rolling) immediately.
       - V(aborted) returns to the previous revision if the rollout is incomplete. The pods in service are never scaled down for it.
-      - V(rolled_back) returns to the previous revision that was in service, or to O(revision). A second rollback changes nothing, unless somebody has changed
-        the pods since.
+      - V(rolled_back) returns to the previous revision, with V(blue_green) and V(canary) to one that was in service, or to O(revision). A second rollback
+        changes nothing, unless somebody has changed the pods since.
       - V(absent) deletes the Deployment and everything that belongs to it.
     type: str
     choices: [present, absent, promoted, paused, aborted, rolled_back]
