@@ -276,7 +276,8 @@ def test_a_missing_image_is_reported_and_receives_no_traffic(strategy, client, p
     bad = shop("docker.io/podwright/none:1", "bad", strategy, image_pull_policy="Always", progress_deadline=8, rollback_on_failure=True, **options)
     with traffic(client, requester) as observed:
         result = play([bad], namespace=namespace, expect=2).of("bad")
-    assert "ErrImagePull" in result["msg"] or "ImagePullBackOff" in result["msg"]
+    # On a busy machine the event can be reported before the status of the container.
+    assert any(reason in result["msg"] for reason in ("ErrImagePull", "ImagePullBackOff", "none:1: not found"))
     assert set(observed["counts"]) == {"good"} and observed["losses"] == []
     assert not play([shop(python_image, "good", strategy, **options)], namespace=namespace).of("good")["changed"] or strategy == "rolling"
     assert {pod["spec"]["containers"][0]["image"] for pod in pods(client, namespace)} == {python_image}
