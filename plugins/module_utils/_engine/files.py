@@ -70,7 +70,7 @@ class AtomicFile:
             if self._creates_parents:
                 os.makedirs(os.path.dirname(self._path), exist_ok=True)
             if self._mode is None:
-                keep_owner(self._temporary, os.fsencode(self._path))
+                _keep_owner(self._temporary, os.fsencode(self._path))
             os.chmod(self._temporary, file_mode(self._path) if self._mode is None else self._mode)
             os.replace(self._temporary, self._path)
         except OSError as error:
@@ -103,7 +103,7 @@ def is_special(path: str) -> bool:
     return path.endswith(os.sep) or (os.path.exists(path) and not os.path.isfile(path))
 
 
-def keep_owner(temporary: bytes, path: bytes) -> None:
+def _keep_owner(temporary: bytes, path: bytes) -> None:
     """Give a file the owner and the group of the one that it will replace, if there is one, as far as that is allowed; its mode must be set afterwards."""
     with suppress(OSError):
         status = os.stat(path)

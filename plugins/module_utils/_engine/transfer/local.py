@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from ..console import Console
 from ..errors import PodwrightError
-from ..files import file_mode, keep_owner
+from ..files import file_mode
 from ..text import encode
 from .plan import CopyOptions
 from .tree import DIRECTORY, FILE, LINK, ROOT, SPECIAL, Entry, Tree, show
@@ -210,7 +210,6 @@ class LocalTree:
         A mount point, and a file whose directory accepts no other, are written in place; the temporary file remains then.
         """
         target = self.full_path(path)
-        keep_owner(temporary, target)
         if options.mode_of(entry) is None:
             os.chmod(temporary, file_mode(os.fsdecode(target)))
         _set_attributes(temporary, entry, options)
