@@ -28,7 +28,7 @@ from ..cluster import images
 from ..cluster.cluster import Cluster
 from ..cluster.definitions import read_definition
 from ..support.audit import AuditLog
-from ..support.cluster_lock import hold_cluster
+from ..support.cluster_lock import ClusterHold
 from ..support.environment import CLUSTER, CLUSTER_NUMBER, CORES, KUBECONFIG
 from ..support.namespaces import namespaces
 from ..support.playbooks import Playbook, PlaybookServer, Played, mode_variables, needs_process
@@ -39,13 +39,14 @@ from ..support.scale import add_nodes, remove_nodes
 from ..support.waiting import wait_for
 
 LONGEST = ("test_deployments", "test_rbac", "test_targets", "test_autoscaling")
+HOLD = pytest.StashKey[ClusterHold]()
 _USUAL = re.compile("Failed to pipe|NotFound|inactive stream")  # what containerd takes for errors where clients leave
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order tests for workers that run them side by side: first the files whose tests take longest, last those that run alone."""
-    items.sort(key=lambda item: (is_serial(item), item.path.stem not in LONGEST))
+    """Order tests for workers that run them side by side: first those that run alone, while other checks use all cores, then the longest."""
+    items.sort(key=lambda item: (not is_serial(item), item.path.stem not in LONGEST))
     for item in items:
         if is_serial(item):
             item.add_marker(pytest.mark.xdist_group("serial"))
@@ -59,10 +60,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Hold the cluster while a test runs, with all its fixtures."""
-    with hold_cluster(KUBECONFIG, is_serial(item)) if KUBECONFIG else contextlib.nullcontext():
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Hold the cluster while a test runs, with all its fixtures, and through tests that run alone one after the other: between them others would begin."""
+    hold = item.session.stash.setdefault(HOLD, ClusterHold())
+    if KUBECONFIG:
+        hold.take(KUBECONFIG, is_serial(item))
+    try:
         return (yield)
+    finally:
+        if not (is_serial(item) and nextitem and is_serial(nextitem)):
+            hold.release()
 
 
 def is_serial(item: pytest.Item) -> bool:

@@ -19,16 +19,16 @@ def verbs(entries, resource="pods"):
     return Counter(entry["verb"] for entry in entries if (entry.get("objectRef") or {}).get("resource") == resource)
 
 
-def test_pod_gc_deletes_thousands_of_pods_with_one_list(client, namespace, idle, audit):
-    count = 2000
+@pytest.mark.parametrize("count", [1000, pytest.param(5000, marks=pytest.mark.long)])
+def test_pod_gc_deletes_thousands_of_pods_with_one_list(count, client, namespace, idle, audit):
     add_finished_pods(client, namespace, count, idle)
     outcome = measure_operation("pod_gc", {"kubeconfig": str(audit.kubeconfig), "namespace": namespace, "completed": {"max_age": 0, "keep_last": 5}})
     assert outcome["result"]["summary"] == {"deleted": count - 5, "kept": 5, "failed": 0}
-    assert outcome["peak"] < 120 << 20
+    assert outcome["peak"] < (100 + count // 100) << 20
     assert verbs(audit.entries()) == Counter(list=count // 500, delete=count - 5)
 
 
-@pytest.mark.parametrize("count", [1000, pytest.param(5000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [500, pytest.param(5000, marks=pytest.mark.long)])
 def test_task_pod_creates_thousands_of_tasks_with_one_list_and_one_watch(count, client, namespace, simulated, audit):
     options = {"kubeconfig": str(audit.kubeconfig), "namespace": namespace} | simulated_tasks(count, simulated)
     first = measure_operation("task_pod", options)
@@ -37,7 +37,7 @@ def test_task_pod_creates_thousands_of_tasks_with_one_list_and_one_watch(count, 
     assert first["peak"] < (100 + count // 10) << 20
     # The audit log has two entries for a watch: when it starts and when it is closed. The server may close a slow one, which is resumed.
     watches = requests["watch"]
-    assert requests == Counter(list=1, create=count, watch=watches) and (watches == 2 if count == 1000 else watches % 2 == 0)
+    assert requests == Counter(list=1, create=count, watch=watches) and (watches == 2 if count == 500 else watches % 2 == 0)
     again = measure_operation("task_pod", options)
     assert not again["result"]["changed"] and again["result"]["summary"] == first["result"]["summary"]
     assert verbs(audit.entries()) - requests == Counter(list=count // 500)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 
@@ -23,6 +23,25 @@ def hold_cluster(kubeconfig: str, alone: bool = False) -> Iterator[None]:
         fcntl.flock(cluster, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(entrance, fcntl.LOCK_UN)
         yield
+
+
+class ClusterHold:
+    """What a process holds of a cluster, from one test to a later one."""
+
+    def __init__(self) -> None:
+        self._held = ExitStack()
+        self._is_held = False
+
+    def take(self, kubeconfig: str, alone: bool) -> None:
+        """Hold the cluster unless it is held already."""
+        if not self._is_held:
+            self._held.enter_context(hold_cluster(kubeconfig, alone))
+            self._is_held = True
+
+    def release(self) -> None:
+        """Let others hold the cluster."""
+        self._held.close()
+        self._is_held = False
 
 
 @contextmanager
