@@ -158,10 +158,10 @@ class Rolling(Deployer):
     def abort(self) -> None:
         """Return to the previous revision if the rollout is incomplete. Raises: PodwrightError."""
         live = self._await_observation(self._require())
-        is_paused = live["spec"].get("paused")
-        if self._is_complete(live):
+        is_paused, known = live["spec"].get("paused"), self._replica_sets()
+        if self._is_complete(live, known):
             self.wait([self._resume(live)])  # it was paused without a change, or a pod is not ready for another reason
-        elif is_paused or self._rolled_back_to(live) is None:
+        elif is_paused or self._rolled_back_to(live, known) is None:
             self._return_to(self._previous())
         else:
             self._bring_into_service(live)  # an incomplete rollback: its previous revision is the one that was aborted
@@ -171,9 +171,9 @@ class Rolling(Deployer):
         key = key_of(live, DEPLOYMENT_KIND)
         return wait_until_ready(self.client, {key: (DEPLOYMENT_KIND, live)}, OBSERVATION_TIMEOUT, self.console, assess_observation)[key]
 
-    def _is_complete(self, live: Manifest) -> bool:
+    @staticmethod
+    def _is_complete(live: Manifest, known: dict[int, Manifest]) -> bool:
         """Whether all pods are of the newest template, be they ready or not."""
-        known = self._replica_sets()
         if not known or _template_of(known[max(known)]) != live["spec"]["template"]:
             return False
         status = live.get("status") or {}
@@ -183,18 +183,19 @@ class Rolling(Deployer):
     def roll_back(self) -> None:
         """Return to the previous revision, or to that of the options; a rollback is not repeated. Raises: PodwrightError."""
         live = self._await_observation(self._require())
-        wanted, current = self.params["revision"], self._replica_sets().get(self.params["revision"])
+        wanted, known = self.params["revision"], self._replica_sets()
+        current = known.get(wanted)
         is_current = current is not None and _template_of(current) == live["spec"]["template"]
-        rolled_back_to = self._rolled_back_to(live)
+        rolled_back_to = self._rolled_back_to(live, known)
         if not is_current and (rolled_back_to is None or wanted not in (None, rolled_back_to)):
             self._return_to(wanted or self._previous())
         else:
             self._bring_into_service(live)
 
-    def _rolled_back_to(self, live: Manifest) -> int | None:
+    @staticmethod
+    def _rolled_back_to(live: Manifest, known: dict[int, Manifest]) -> int | None:
         """The revision that a rollback has restored; None without one, or if somebody has changed the pods since."""
         restored, _at, latest = (annotation_of(live, ROLLED_BACK) or "").partition("@")
-        known = self._replica_sets()
         last = max(known, default=0)
         is_unchanged = last in known and _template_of(known[last]) == live["spec"]["template"] and last <= (parse_integer(latest) or last)
         return parse_integer(restored) if is_unchanged else None
