@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import check_ranges
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.manifests import build_hpa, build_scaled_object
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.options import SCALING_OPTIONS, validate
 from ansible_collections.podwright.core.plugins.module_utils._engine.autoscaling.policy import Bounds, Load, Measurement, decide, recommend
@@ -137,8 +138,9 @@ def test_options_that_a_horizontal_pod_autoscaler_does_not_support_are_refused(g
 
 def warnings_about(**given):
     """The warnings of the validation of options. Raises: PodwrightError."""
-    warnings = []
-    validate(options(**given), SimpleNamespace(warn=warnings.append))
+    warnings, params = [], options(**given)
+    check_ranges(SCALING_OPTIONS, params)  # as each operation does first
+    validate(params, SimpleNamespace(warn=warnings.append))
     return warnings
 
 

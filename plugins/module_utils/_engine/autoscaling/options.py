@@ -41,7 +41,7 @@ SCALING_OPTIONS: dict[str, dict[str, Any]] = {
 }
 _FIXED_ONLY = ("resource_version", "current_replicas", "continue_on_error")
 _AUTOMATIC_ONLY = ("target_cpu", "target_memory", "metrics", "prometheus", "scale_up_cooldown", "scale_down_cooldown", "behavior")
-_MINIMA = {"max_replicas": 1, "min_replicas": 0, "target_cpu": 1, "target_memory": 1, "scale_up_cooldown": 0, "scale_down_cooldown": 0}
+_COOLDOWNS = ("scale_up_cooldown", "scale_down_cooldown")
 
 
 def validate(params: Options, console: Console) -> None:
@@ -66,12 +66,12 @@ def _validate_fixed(params: Options) -> None:
     given = next((name for name in _AUTOMATIC_ONLY if params[name] is not None), None)
     if given:
         raise option_error("replicas", f"must not be set together with {given}.", f"Remove replicas to scale by load, or {given} for a fixed number.")
-    _validate_minimum("replicas", params["replicas"], 0)
 
 
 def _validate_automatic(params: Options) -> None:
-    for name, minimum in _MINIMA.items():
-        _validate_minimum(name, params[name], minimum)
+    for name in _COOLDOWNS:
+        if params[name] is not None and params[name] < 0:
+            raise option_error(name, f"must be 0 or greater, got {params[name]}.")
     least, most = params["min_replicas"], params["max_replicas"]
     if least > most:
         raise option_error("min_replicas", f"must not exceed max_replicas ({most}), got {least}.")
@@ -83,8 +83,3 @@ def _validate_automatic(params: Options) -> None:
     given = next((name for name in _FIXED_ONLY if params[name]), None)
     if given:
         raise option_error(given, "must not be set without replicas.", "Remove it, or set replicas for a fixed number.")
-
-
-def _validate_minimum(option: str, value: int | None, minimum: int) -> None:
-    if value is not None and value < minimum:
-        raise option_error(option, f"must be {minimum} or greater, got {value}.")
