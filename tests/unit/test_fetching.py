@@ -429,13 +429,18 @@ def test_files_are_not_lost_because_the_record_cannot_be_read(cluster, tmp_path,
     assert again["results"]["r"] == 1 and cluster.created == 2
 
 
+def fetch_by_another_run(cluster, tmp_path):
+    """Let a run fetch what a task left. Returns: the key of the record, and the record, which is still to appear."""
+    leave(tmp_path, r="1", a="x")
+    perform(cluster, tmp_path)
+    key = ("ConfigMap", "n", "podwright-record-t")
+    return key, cluster.objects.pop(key)
+
+
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_a_run_that_could_not_fetch_keeps_the_record_of_one_that_could(cluster, tmp_path, monkeypatch, is_deleted):
     """Two runs at the same time: the faster one, on another host, deletes the pod while the other one copies from it."""
-    record = ("ConfigMap", "n", "podwright-record-t")
-    leave(tmp_path, r="1", a="x")
-    perform(cluster, tmp_path)
-    recorded = cluster.objects.pop(record)
+    record, recorded = fetch_by_another_run(cluster, tmp_path)
 
     def overtake(*arguments):
         cluster.objects[record] = copy.deepcopy(recorded)
@@ -455,10 +460,7 @@ def test_a_run_that_could_not_fetch_keeps_the_record_of_one_that_could(cluster, 
 
 def test_what_another_run_fetches_meanwhile_is_no_failure(cluster, tmp_path, monkeypatch):
     """The faster run releases and deletes the pod while this one copies from it."""
-    record = ("ConfigMap", "n", "podwright-record-t")
-    leave(tmp_path, r="1", a="x")
-    perform(cluster, tmp_path)
-    recorded = cluster.objects.pop(record)
+    record, recorded = fetch_by_another_run(cluster, tmp_path)
 
     def overtake(*arguments):
         cluster.objects[record] = copy.deepcopy(recorded)
