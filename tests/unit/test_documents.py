@@ -129,6 +129,16 @@ def test_json_may_be_indented_with_tabs(text):
     assert len(read_documents(text, "src")) == 1
 
 
+def test_json_documents_may_follow_one_another():
+    documents = '{"a": 1}\n{"b":\t[{}]} {"c": "}{"}\n'
+    assert read_documents(documents, "src") == [{"a": 1}, {"b": [{}]}, {"c": "}{"}]
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}\n{"b": ', '{"a": 1} 7', '{"a": 1}\n[{"b": 2}]', '{"a": 1}\nb: 2', '{"a": 1}{b: 2}', '{"a":' * 100000])
+def test_what_follows_a_json_document_and_is_none_is_refused(text):
+    assert error_of(read_documents, text, "src").reason == "BadManifest"
+
+
 @pytest.mark.parametrize("text", ["{a:\t1}", "{a: [\t1, 2]}\n---\n{b: 3}", "- a\t# comment"])
 def test_yaml_with_a_tab_is_no_json(text):
     assert read_documents(text, "src")[0] in ({"a": 1}, {"a": [1, 2]}, ["a"])

@@ -21,6 +21,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 _TEXTS = ("tag:yaml.org,2002:str", *_TEXT_TO_KUBECTL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BYTE_ORDER_MARK = re.compile("^\ufeff", re.MULTILINE)  # of files from Windows, also in the middle of concatenated ones
+_GAP = re.compile(r"\s*(?=\S)")
 _MAX_DEPTH = 200  # of nested values, which copies and comparisons follow by recursion
 _MAX_EXPANSION = 10  # values that aliases may add for each character of a text
 _EXPONENT = "[eE][-+]?(?:[0-9]{1,2}|[12][0-9]{2})"  # of numbers that are not infinite
@@ -85,9 +86,6 @@ def _parse(text: str, origin: str) -> tuple[list[Any], list[tuple[str, int]]]:
     yaml = load("yaml")
     budget = itertools.count(-_MAX_EXPANSION * len(text))
     try:
-        if text.lstrip()[:1] == "{" and "\t" in text:  # which JSON allows as indentation and YAML does not
-            with contextlib.suppress(ValueError):
-                return [as_json(json.loads(text), budget)], []
         loader = _loader()(text)
         try:
             documents = []
@@ -97,10 +95,23 @@ def _parse(text: str, origin: str) -> tuple[list[Any], list[tuple[str, int]]]:
             loader.dispose()
         return documents, list(loader.repeated)
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:  # the library's own on tags such as !!bool
+        with contextlib.suppress(ValueError, RecursionError):  # JSON may be indented by tabs, and have documents without `---` between them
+            return _json_documents(text), []
         place = getattr(error, "problem_mark", None)
         position = f" at line {place.line + 1}, column {place.column + 1}" if place else ""
         problem = f"The YAML of {origin} is invalid{position}: {getattr(error, 'problem', None) or error}."
         raise PodwrightError(problem, reason="BadManifest", hint=_syntax_hint(text, place.line if place else 0)) from error
+
+
+def _json_documents(text: str) -> list[Any]:
+    """The objects of JSON text, one after another, as `kubectl get -o json` appends them to a file. Raises: ValueError if it is anything else."""
+    documents, end = [], 0
+    while start := _GAP.match(text, end):
+        if text[start.end()] != "{":
+            raise ValueError("no object")
+        document, end = json.JSONDecoder().raw_decode(text, start.end())
+        documents.append(as_json(document))
+    return documents
 
 
 def _syntax_hint(text: str, line: int) -> str:
