@@ -96,6 +96,14 @@ def test_the_same_report_is_no_change_and_check_mode_predicts_one(cluster):
     assert cluster.run()["changed"] and cluster.run()["summary"]["total"] == 4
 
 
+def test_a_copy_of_a_pod_is_not_another_attempt_of_its_task(cluster):
+    copy = task("bad", RUNNING, pod="debugger")  # as of `kubectl debug --copy-to --keep-labels`
+    cluster.stub.objects["pods", "default", "debugger"] = copy
+    cluster.run()
+    names = [text for text, _tag in cluster.page().texts]
+    assert names.count("bad") == names.count("debugger") > 0, names
+
+
 def test_selectors_and_namespaces_select(cluster):
     assert cluster.run(label_selectors=["podwright.io/task=good"])["summary"] == {"succeeded": 1, "total": 1}
     assert cluster.run(namespaces=["*"])["summary"]["total"] == 5

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..objects.job_status import read_job
-from ..objects.labels import TASK, label_of
+from ..objects.labels import RECORD, TASK, label_of
 from ..objects.pod_status import read_pod
-from ..tasks.observation import owner_job
+from ..tasks.observation import owner_job, task_of
 from ..tasks.record import read_record as read_result
 from .attempts import read_attempts, read_record
 
@@ -40,7 +40,9 @@ def _age(pod: Manifest) -> str:
 
 
 def _identity(item: Manifest) -> tuple[str, str]:
-    return item["metadata"].get("namespace") or "", label_of(item, TASK) or item["metadata"]["name"]
+    """The namespace, and the name of the task or, of what is no task, of the object: a copy of a task's pod has the task's labels."""
+    name = label_of(item, TASK) if label_of(item, RECORD) else task_of(item)
+    return item["metadata"].get("namespace") or "", name or item["metadata"]["name"]
 
 
 def _entry(item: Manifest, status: Status, attempts: list[Attempt]) -> Entry:
