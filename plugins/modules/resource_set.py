@@ -128,6 +128,8 @@ options:
       - An empty list, V([]), deletes all members, also as a document of a text or template. A text without documents is refused.
       - Objects that a controller created for a member, and namespaces that other members are in, are not deleted. A kind that cannot
         be listed is reported as a warning and stays recorded.
+      - A member with the annotation C(podwright.io/prune=disabled) is deleted neither by this option nor with its set, only by
+        O(state=absent) with a manifest that names it. The namespace and the definition that it needs stay, too.
     type: bool
     default: false
   adopt:

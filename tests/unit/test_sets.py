@@ -353,6 +353,31 @@ def test_a_definition_whose_kind_the_set_needs_is_not_pruned(web):
     assert ("Gadget", "shop", "mine") in web.cluster.objects and not web.apply([gadget]).is_changed
 
 
+def protected(item):
+    return item | {"metadata": item["metadata"] | {"annotations": {"podwright.io/prune": "disabled"}}}
+
+
+def test_a_member_whose_annotation_says_so_is_kept_with_what_it_needs(web):
+    gadget, data = protected(manifest("Gadget", "mine", "example.com/v1")), protected(manifest("PersistentVolumeClaim", "data", namespace="other"))
+    web.apply([KEPT, definition(), gadget, manifest("Namespace", "other"), data, manifest("ConfigMap", "far", namespace="other")])
+    outcome = web.apply([KEPT])
+    assert [change.key.name for change in outcome.changes if change.action == "delete"] == ["far"]
+    assert {change.note for change in outcome.changes if change.key.name in ("mine", "data")} == {"kept: its annotation podwright.io/prune is disabled"}
+    assert not web.apply([KEPT]).is_changed
+    predicted = web.remove(check_mode=True)
+    assert predicted.is_changed and web.remove().is_changed and not web.remove().is_changed and not web.remove(check_mode=True).is_changed
+    assert sorted(name for _kind, _namespace, name in web.members) == ["data", "gadgets.example.com", "mine", "other"]
+    assert web.parent is not None, "the kept members stay in the set"
+    assert web.remove([gadget, data]).is_changed and web.members == [] and web.parent is None, "what is named is deleted"
+
+
+@pytest.mark.parametrize(("value", "names"), [("enabled", ["kept"]), ("false", ["gone", "kept"]), ("Disabled", ["gone", "kept"]), ("", ["gone", "kept"])])
+def test_a_misspelt_value_of_the_annotation_deletes_nothing(value, names, web):
+    web.apply([KEPT, manifest("ConfigMap", "gone") | {"metadata": {"name": "gone", "annotations": {"podwright.io/prune": value}}}])
+    web.apply([KEPT])
+    assert [name for _kind, _namespace, name in web.members] == names
+
+
 def test_a_parent_that_is_being_deleted_is_not_deleted_again(web):
     web.apply([KEPT])
     web.cluster.objects["ConfigMap", "shop", "podwright-set-web"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"

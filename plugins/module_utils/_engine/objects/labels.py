@@ -28,6 +28,8 @@ REVISION, ACTIVE, STEP, STEP_SINCE, ROLLED_BACK, SERVED, STRATEGY, PORTS = (
     f"podwright.io/{name}" for name in ("revision", "active", "step", "step-since", "rolled-back", "served", "strategy", "service-ports")
 )
 
+# The annotation by which a member of a set of objects outlives it, unless its value is the second: no typing error deletes data.
+PRUNE, PRUNE_ENABLED = "podwright.io/prune", "enabled"
 # The annotation of an object that pod_autoscale scales itself, without an autoscaler of the cluster.
 AUTOSCALED = "podwright.io/autoscaled"
 # The annotation with the time of the last change by engine direct, in seconds since the epoch.

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..cluster.client import MANAGER
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, DEFINITION, NAMESPACE
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
+from ..objects.labels import PRUNE, PRUNE_ENABLED, annotation_of
 from ..objects.readiness import PROGRESSING, Readiness, assess
 from .desired import read_desired, read_undesired
 from .executor import Executor
@@ -130,11 +131,11 @@ class Reconciler:
         if not options.adopt:
             reject_strangers(found.live, applyset, options.manager)
         surplus = [member for member in found.members if member.key not in desired] if options.prune else []
-        pruned, kept = _split_used(surplus, desired, applyset)
         if applyset:
             # Until the pruned members are deleted, the parent records their kinds, too: the run after an interrupted one finds them.
             manifest = applyset.parent([*desired, *(member.key for member in found.members)], found.unlisted)
             desired[applyset.parent_key] = (CONFIG_MAP, manifest)
+        pruned, kept = _split_kept(surplus, desired, applyset)
         autoscaled = autoscaled_keys(self._client, desired, found.live, self._console, pruned)
         changes = plan(desired, found.live, options.manager, autoscaled, pruned, options.takes_over, found.unread)
         self._carry_out(outcome, changes + kept + unserved, applyset)
@@ -155,17 +156,19 @@ class Reconciler:
         named = {key: (kind, found.live[key]) for key, (kind, _manifest) in undesired.items() if key in found.live}
         adopt, manager = self._options.adopt, self._options.manager
         present = {key: Member(kind, key, item) for key, (kind, item) in named.items() if adopt or is_ours(item, applyset, manager)}
-        present |= {member.key: member for member in found.members}
+        members, kept = _split_kept([member for member in found.members if member.key not in present], [], applyset)
+        present |= {member.key: member for member in members}
         self._check_preconditions(present)
         changes = plan_removal(present.values(), self._options.manager) if applyset else plan_deletions(present.values())
         # The deletion of the parent's namespace deletes the parent.
         if applyset and found.parent and applyset.namespace_key not in present:
-            changes += _plan_parent_deletion(applyset, found.parent, bool(found.unlisted or found.unread))
+            why_kept = "could not be listed" if found.unlisted or found.unread else "are kept" if kept else ""
+            changes += _plan_parent_deletion(applyset, found.parent, why_kept)
         missing = {key: kind for key, (kind, _manifest) in undesired.items() if key not in present}
         notes = dict.fromkeys(found.live, "kept: not ours, and adopt is false")
         absent += [Change("none", key, kind, note=notes.get(key, "")) for key, kind in missing.items() if key not in found.unread]
         changes += [Change("none", key, missing[key], error=error) for key, error in found.unread.items()]
-        self._carry_out(outcome, changes, applyset)
+        self._carry_out(outcome, changes + kept, applyset)
         outcome.changes += absent
 
     def _check_preconditions(self, present: Mapping[Key, Member]) -> None:
@@ -247,21 +250,25 @@ def _assess_existence(item: Manifest) -> Readiness:
     return assess(item) if item["metadata"]["uid"] else Readiness(PROGRESSING, "it does not exist yet")
 
 
-def _split_used(surplus: list[Member], desired: Desired, applyset: ApplySet | None) -> tuple[list[Member], list[Change]]:
-    """The members to prune, and a Change that does nothing for each namespace and definition whose deletion would delete desired objects."""
-    namespaces = {key.namespace for key in desired} | ({applyset.namespace} if applyset else set())
-    kinds = {(key.group, key.kind) for key in desired}
-    notes = {}
+def _split_kept(surplus: list[Member], desired: Collection[Key], applyset: ApplySet | None) -> tuple[list[Member], list[Change]]:
+    """The members to delete, and a Change that does nothing for each that is kept.
+
+    These have the annotation that says so, or are namespaces and definitions whose deletion would delete other objects that stay.
+    """
+    values = {member.key: annotation_of(member.item, PRUNE) for member in surplus}
+    notes = {key: f"kept: its annotation {PRUNE} is {value}" for key, value in values.items() if value not in (None, PRUNE_ENABLED)}
+    staying = [*desired, *notes, *([applyset.parent_key] if applyset and notes else [])]
+    namespaces, kinds = {key.namespace for key in staying}, {(key.group, key.kind) for key in staying}
     for member in surplus:
         if member.kind == NAMESPACE and member.key.name in namespaces:
-            notes[member.key] = "kept: it contains objects of the set"
+            notes.setdefault(member.key, "kept: it contains objects of the set")
         elif member.kind == DEFINITION and (member.item["spec"]["group"], member.item["spec"]["names"]["kind"]) in kinds:
-            notes[member.key] = "kept: it defines the kind of objects of the set"
+            notes.setdefault(member.key, "kept: it defines the kind of objects of the set")
     changes = [Change("none", key, kind, before=item, after=item, note=notes[key]) for kind, key, item in surplus if key in notes]
     return [member for member in surplus if member.key not in notes], changes
 
 
-def _plan_parent_deletion(applyset: ApplySet, parent: Manifest, is_incomplete: bool) -> list[Change]:
-    if is_incomplete:
-        return [Change("none", applyset.parent_key, CONFIG_MAP, before=parent, note="kept: members of the set could not be listed")]
+def _plan_parent_deletion(applyset: ApplySet, parent: Manifest, why_kept: str) -> list[Change]:
+    if why_kept:
+        return [Change("none", applyset.parent_key, CONFIG_MAP, before=parent, note=f"kept: members of the set {why_kept}")]
     return plan_deletions([Member(CONFIG_MAP, applyset.parent_key, parent)])

@@ -40,7 +40,7 @@ def _age(pod: Manifest) -> str:
 
 
 def _identity(item: Manifest) -> tuple[str, str]:
-    """The namespace, and the name of the task or, of what is no task, of the object: a copy of a task's pod has the task's labels."""
+    """The namespace, and the name of the task, or that of the object: a copy of a task's pod has the labels of the task."""
     name = label_of(item, TASK) if label_of(item, RECORD) else task_of(item)
     return item["metadata"].get("namespace") or "", name or item["metadata"]["name"]
 
