@@ -312,6 +312,25 @@ def test_credentials_are_used_and_never_become_variables(serve):
     assert TOKEN not in str(failure.value) and "127.0.0.1:1" in str(failure.value)
 
 
+@pytest.mark.parametrize("source", ["option", "variable", "home"])
+def test_hosts_stay_in_the_context_that_was_the_current_one(source, tmp_path, monkeypatch):
+    """Another program may change the current context while a playbook runs."""
+    for name in ("KUBECONFIG", "K8S_AUTH_KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / ".kube" / "config"
+    path.parent.mkdir()
+    if source == "variable":
+        monkeypatch.setenv("KUBECONFIG", str(path))
+    with HostileServer(StubCluster([pod("web")])) as server:
+        contexts = [{"name": name, "context": {"cluster": name}} for name in ("first", "second")]
+        clusters = [{"name": "first", "cluster": {"server": "http://127.0.0.1:1"}}, {"name": "second", "cluster": {"server": server.url}}]
+        path.write_text(json.dumps({"clusters": clusters, "contexts": contexts, "users": [], "current-context": "second"}))
+        inventory = read_inventory(tmp_path / "a.pods.yml", {"kubeconfig": str(path)} if source == "option" else {})
+    variables = inventory.get_host("web").vars
+    assert variables["ansible_podwright_context"] == "second" and "ansible_podwright_host" not in variables
+
+
 def test_hosts_of_the_content_of_a_kubeconfig_have_its_server(tmp_path):
     with HostileServer(StubCluster([pod("web")])) as server:
         clusters = [{"name": "c", "cluster": {"server": server.url}}]

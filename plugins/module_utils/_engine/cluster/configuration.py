@@ -34,6 +34,7 @@ class Context:
     Attributes:
         server: the URL of the API server, without credentials.
         source: the origin of the configuration, as errors name it.
+        context: the name of the context in the kubeconfig, or None without one.
         namespace: of the variable PODWRIGHT_NAMESPACE, else of the context, else `default`.
 
     Raises: PodwrightError that names the invalid option or file, and never shows a credential.
@@ -41,6 +42,7 @@ class Context:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self.context: str | None = None
         self.source, self._cluster, self._user, namespace = self._find()
         self.namespace = os.environ.get("PODWRIGHT_NAMESPACE") or namespace
         self.server = self._read_server()
@@ -68,7 +70,8 @@ class Context:
         )
 
     def _select(self, config: Kubeconfig) -> _Selection:
-        return config.source, *config.select(self._options.get("context"))
+        self.context = str(self._options.get("context") or config.current_context)
+        return config.source, *config.select(self.context)
 
     def _read_server(self) -> str:
         name = "host" if self._options.get("host") else f"the server of {self.source}"
