@@ -180,7 +180,7 @@ import time
 from dataclasses import replace
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
-from ansible.module_utils.common.text.converters import to_bytes
+from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.connection import ConnectionBase
 
 from ansible_collections.podwright.core.plugins.module_utils import _bytecode  # pylint: disable=unused-import
@@ -229,6 +229,7 @@ class Connection(ConnectionBase):
         """Run a command line of a shell. Returns: (exit code, standard output, standard error)."""
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         self._connect()
+        self._show(f"EXEC {to_text(cmd, errors='replace')}")
         data, line = to_bytes(in_data or b"", errors="surrogate_or_strict"), to_bytes(cmd, errors="surrogate_or_strict")
         success = to_bytes(self.become.success) if sudoable and self.become else b""  # what it prints, if it is in the line
         become = self.become if success and success in line else None
@@ -248,6 +249,7 @@ class Connection(ConnectionBase):
         """Copy a file into the container."""
         super().put_file(in_path, out_path)
         self._connect()
+        self._show(f"PUT {in_path} TO {out_path}")
         _check_paths(in_path, out_path)
         if not os.path.exists(in_path):
             raise _FileNotFound(f"File {in_path} not found on the Ansible Controller; it cannot be copied to {self._container}.")
@@ -257,9 +259,15 @@ class Connection(ConnectionBase):
         """Copy a file out of the container."""
         super().fetch_file(in_path, out_path)
         self._connect()
+        self._show(f"FETCH {in_path} TO {out_path}")
         _check_paths(in_path, out_path)
         if not _guard(lambda: _copies().fetch_file(self._client, self._container, in_path, out_path)):
             raise _FileNotFound(f"File {in_path} not found in {self._container}.")
+
+    def _show(self, text):
+        """Show a step with -vvv, as the connections of Ansible do, but not the command of a task with `no_log`."""
+        if not self._play_context.no_log:
+            self._display.vvv(text, host=f"{self._container.namespace}/{self._container.pod}")
 
     def reset(self):
         """Close the connections; the next command opens them with the current credentials."""

@@ -429,3 +429,15 @@ def play(seed):
 def test_a_connection_holds_its_promises_whatever_happens(tried, seed):
     play(seed)
     tried("commands and files of the connection plugin with odd names, wrong passwords, cuts, kills, full disks and tools that fail", 1, *CHECKS)
+
+
+@pytest.mark.parametrize("no_log", [False, True])
+def test_steps_are_shown_at_verbosity_3_but_for_tasks_with_no_log(no_log, monkeypatch):
+    session = Session(1, monkeypatch)
+    shown = []
+    monkeypatch.setattr(session.connection._display, "vvv", lambda text, host=None: shown.append((host, text)))
+    session.connection._play_context.no_log = no_log
+    session.connection.exec_command("echo secret", sudoable=False)
+    with pytest.raises(AnsibleError):
+        session.connection.put_file("/missing", "/tmp/it")
+    assert shown == ([] if no_log else [("n/p", "EXEC echo secret"), ("n/p", "PUT /missing TO /tmp/it")])
