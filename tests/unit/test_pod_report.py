@@ -97,11 +97,15 @@ def test_the_same_report_is_no_change_and_check_mode_predicts_one(cluster):
 
 
 def test_a_copy_of_a_pod_is_not_another_attempt_of_its_task(cluster):
+    def count(name):
+        return [text for text, _tag in cluster.page().texts].count(name)
+
+    cluster.run()
+    before = count("bad")
     copy = task("bad", RUNNING, pod="debugger")  # as of `kubectl debug --copy-to --keep-labels`
     cluster.stub.objects["pods", "default", "debugger"] = copy
     cluster.run()
-    names = [text for text, _tag in cluster.page().texts]
-    assert names.count("bad") == names.count("debugger") > 0, names
+    assert count("debugger") > 0 and count("bad") == before
 
 
 def test_selectors_and_namespaces_select(cluster):
