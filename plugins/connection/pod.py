@@ -76,14 +76,14 @@ options:
       - name: K8S_AUTH_PASSWORD
   validate_certs:
     description: Verify the certificate of the API server.
-    type: bool
+    type: raw
     vars:
       - name: ansible_podwright_validate_certs
     env:
       - name: K8S_AUTH_VERIFY_SSL
   verify_x509_strict:
     description: Reject certificates that do not strictly conform to RFC 5280, for example of a certificate authority without key identifiers.
-    type: bool
+    type: raw
     default: false
     vars:
       - name: ansible_podwright_verify_x509_strict

@@ -33,13 +33,13 @@ options:
       - name: K8S_AUTH_PASSWORD
   validate_certs:
     description: Verify the certificate of the API server.
-    type: bool
+    type: raw
     aliases: [verify_ssl]
     env:
       - name: K8S_AUTH_VERIFY_SSL
   verify_x509_strict:
     description: Reject certificates that do not strictly conform to RFC 5280, for example of a certificate authority without key identifiers.
-    type: bool
+    type: raw
     default: false
     env:
       - name: K8S_AUTH_VERIFY_X509_STRICT

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import subprocess
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -127,3 +129,23 @@ def test_temporary_file_with_the_key_is_removed(authorities, tmp_path, monkeypat
     with pytest.raises(PodwrightError):
         Configuration({"host": "https://127.0.0.1:9", "client_cert": str(directory / "client.crt"), "client_key": str(directory / "server.key")})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["validate_certs", "verify_x509_strict"])
+def test_a_misspelt_truth_value_is_refused_instead_of_being_false(option):
+    """Ansible makes false of a text that it cannot read as a truth value, if an option of a plugin has the type bool."""
+    with pytest.raises(PodwrightError, match=f"{option}: must be true or false, got 'ture'"):
+        Configuration({"host": "https://127.0.0.1:9", option: "ture"})
+
+
+@pytest.mark.parametrize(("value", "is_verified"), [("no", False), ("0", False), (False, False), ("", True), (None, True), ("True", True), ("yes", True)])
+def test_certificates_are_verified_unless_a_truth_value_says_otherwise(value, is_verified):
+    tls = Configuration({"host": "https://127.0.0.1:9", "validate_certs": value}).tls
+    assert (tls.verify_mode == ssl.CERT_REQUIRED) == is_verified
+
+
+@pytest.mark.parametrize("plugin", ["connection/pod.py", "doc_fragments/lookup.py"])
+def test_plugins_leave_truth_values_of_the_connection_as_they_were_written(plugin):
+    text = (Path(__file__).parents[2] / "plugins" / plugin).read_text()
+    for option in ("validate_certs", "verify_x509_strict"):
+        assert re.search(rf"  {option}:\n.*\n    type: raw\n", text), option

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from ..errors import PodwrightError
 from .credentials import Credentials, basic, clean_token, header_value, read_file, read_pem, user_credentials
 from .kubeconfig import Kubeconfig, bad_configuration, is_text, read_kubeconfig
@@ -113,7 +115,7 @@ class Configuration(Context):
         self.tls_server_name: str | None = self._cluster.get("tls-server-name") or None
         self.tls = None
         if self.server.startswith("https:"):
-            strict = bool(options.get("verify_x509_strict"))
+            strict = bool(self._flag("verify_x509_strict"))
             self.tls = tls_context(self._read_authority(), self._credentials, self._verifies_server(), strict, self.source)
 
     def headers(self) -> Headers:
@@ -164,8 +166,16 @@ class Configuration(Context):
     # -- authority ------------------------------------------------------------------------------------------
 
     def _verifies_server(self) -> bool:
-        verifies = self._options.get("validate_certs")
-        return bool(not self._cluster.get("insecure-skip-tls-verify") if verifies is None else verifies)
+        verifies = self._flag("validate_certs")
+        return not self._cluster.get("insecure-skip-tls-verify") if verifies is None else verifies
+
+    def _flag(self, name: str) -> bool | None:
+        """A truth value, or None if it is not set: of options of plugins that it could not read, Ansible itself would make false."""
+        value = self._options.get(name)
+        try:
+            return None if value in (None, "") else boolean(value)
+        except TypeError:
+            raise bad_configuration(f"{name}: must be true or false, got {value!r}.", hint="") from None
 
     def _read_authority(self) -> str | None:
         """The certificates of the authorities in PEM, or None for those of this machine."""
