@@ -125,7 +125,8 @@ options:
   prune:
     description:
       - Delete members that are no longer in the manifests. Requires O(set), and with O(state=present) one of O(definition), O(src) and O(template).
-      - An empty list, V([]), deletes all members, also as a document of a text or template. A text without documents is refused.
+      - An empty list, V([]), deletes all members, also as a document of a text or template. A text without documents, or
+        with nothing but lists of kind C(List) without items, is refused.
       - Objects that a controller created for a member, and namespaces that other members are in, are not deleted. A kind that cannot
         be listed is reported as a warning and stays recorded.
       - A member with the annotation C(podwright.io/prune=disabled) is deleted neither by this option nor with its set, only by

@@ -166,7 +166,9 @@ def test_keys_that_are_repeated_are_warned_of(text, lines):
 def test_only_lists_of_items_are_flattened():
     pod = {"apiVersion": "v1", "kind": "Pod"}
     assert flatten([{"kind": "PodList", "apiVersion": "v1", "items": [{"metadata": {}}, "text"]}]) == [pod | {"metadata": {}}, "text"]
-    for other in ({"kind": "AllowList", "items": {"a": 1}}, {"kind": "AllowList"}, {"kind": "Listing", "items": [pod]}, {"items": [pod]}, "text", 5):
+    named = {"apiVersion": "acl.example.com/v1", "kind": "AllowList", "metadata": {"name": "office"}, "items": ["10.0.0.0/8"]}
+    others = [named, named | {"items": []}, {"kind": "AllowList", "items": {"a": 1}}, {"kind": "AllowList"}, {"kind": "Listing", "items": [pod]}]
+    for other in (*others, {"items": [pod]}, "text", 5):
         assert flatten([other]) == [other]
     assert flatten([{"kind": "List", "items": [pod, None]}, None, {"kind": "PodList", "items": None}]) == [pod]
     assert flatten([[pod, [pod], None], []]) == [pod, pod], "as a list variable that is written as YAML, or a list of results"

@@ -105,6 +105,8 @@ def test_name_without_kind_is_the_name_of_the_set(cluster):
         ({"set": "a", "src": "", "prune": True}, "No objects are defined."),
         ({"set": "a", "definition": "", "prune": True}, "No objects are defined, and prune would delete all members of set 'a'."),
         ({"set": "a", "definition": ["---\n# nothing\n", None], "prune": True}, "No objects are defined, and prune would delete all members"),
+        ({"set": "a", "definition": "kind: List\nitems: []\n", "prune": True}, "No objects are defined, and prune would delete all members"),
+        ({"set": "a", "definition": {"kind": "ConfigMapList", "items": None}, "prune": True}, "No objects are defined, and prune would delete all"),
         ({"kind": "Pod", "name": "a", "delete_all": True, "state": "absent"}, "delete_all: must not be true with name"),
         ({"kind": "Pod", "name": "a", "label_selectors": ["a"], "state": "absent"}, "label_selectors: must not be set with name without a definition"),
         ({"kind": "Pod", "name": "a", "label_selectors": ["a"]}, "label_selectors: must not be set with name without a definition"),
@@ -138,7 +140,7 @@ def test_options_that_exclude_each_other_are_refused_before_any_request(given, m
     assert error is not None and error.message.startswith(message)
 
 
-@pytest.mark.parametrize("empty", [[], "[]\n---\n# nothing\n", {"kind": "List", "items": []}])
+@pytest.mark.parametrize("empty", [[], "[]\n---\n# nothing\n", [[]]])
 def test_an_empty_list_empties_a_set(empty, cluster):
     done(cluster, set="web", definition={"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}})
     done(cluster, set="web", prune=True, definition=empty)

@@ -159,13 +159,20 @@ def flatten(documents: Iterable[Any]) -> list[Any]:
     """The manifests in documents: the items of lists, and of each `List`, `RoleBindingList` … one by one, and no empty documents."""
     flat: list[Any] = []
     for document in documents:
-        if isinstance(document, dict) and str(document.get("kind", "")).endswith("List") and isinstance(document.get("items", ""), (list, type(None))):
+        if isinstance(document, dict) and _is_list(document):
             flat += flatten(map(functools.partial(_as_item, document), document["items"] or []))
         elif isinstance(document, list):
             flat += flatten(document)
         elif document is not None:
             flat.append(document)
     return flat
+
+
+def _is_list(document: dict[str, Any]) -> bool:
+    """Whether a document is a list of objects, which has no name, and not an object whose kind is called so."""
+    metadata = document.get("metadata")
+    is_named = isinstance(metadata, dict) and (metadata.get("name") or metadata.get("generateName"))
+    return str(document.get("kind", "")).endswith("List") and not is_named and isinstance(document.get("items", ""), (list, type(None)))
 
 
 def _as_item(parent: dict[str, Any], item: Any) -> Any:

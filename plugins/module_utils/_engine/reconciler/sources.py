@@ -103,7 +103,8 @@ def read_manifests(params: Options) -> list[Any]:
         hint = "Set definition, src or template, or kind with name, or to delete several objects with label_selectors or delete_all."
         raise PodwrightError("No objects are defined.", reason="BadManifest", hint=hint)
     # A text from which everything is missing by mistake must not delete the whole set.
-    if params["prune"] and params["state"] == "present" and params["definition"] != [] and all(document is None for document in documents):
+    is_empty = params["definition"] == [] or [] in documents
+    if params["prune"] and params["state"] == "present" and not is_empty and not flatten(documents):
         hint = "To delete all members, set definition to an empty list (in a text or template, write []), or set state to absent."
         raise PodwrightError(f"No objects are defined, and prune would delete all members of set '{set_name_of(params)}'.", reason="BadManifest", hint=hint)
     manifests = [_complete(document, params) for document in flatten(documents)]
