@@ -13,6 +13,8 @@ description:
   - Without O(replicas), creates an autoscaler for the object, or with O(engine=direct) computes and takes one scaling step itself.
   - An object has one autoscaler. One that an earlier task created with another O(engine) is deleted; an object that somebody else's autoscaler scales is
     refused, and so is a fixed number of replicas for an object with any autoscaler.
+  - A HorizontalPodAutoscaler with the name of its object, such as one of C(kubectl autoscale), is taken over by O(engine=hpa), unless it is a member of a set
+    of M(podwright.core.resource_set).
   - At 0 replicas, an autoscaler is paused, unless it is a ScaledObject; so is O(engine=direct), unless O(min_replicas) is 0. The object can then be scaled to a
     fixed number, which resumes it.
   - M(podwright.core.resource_set) never resets the replicas of an object that is scaled automatically. After O(state=absent) the object keeps its

@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import AUTOSCALED, LAST_SCALED, annotation_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_autoscale
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import PART_OF
 
 from .fake_cluster import Killed
 from .model_rollouts import NAMESPACE
@@ -136,6 +137,18 @@ def test_an_autoscaler_that_somebody_else_created_for_the_object_is_deleted_only
     result = scaled(session, state="absent")
     assert not result["changed"] and "kept: pod_autoscale has not applied it" in [step.get("note") for step in result["plan"]] and scalers(session) == [HPA]
     assert scaled(session, **BY_CPU)["changed"] and scaled(session, state="absent")["changed"] and scalers(session) == []
+
+
+@pytest.mark.parametrize(("kind", "options"), [(HPA, BY_CPU), (SCALED_OBJECT, BY_KEDA), (HPA, BY_KEDA)])
+def test_an_autoscaler_that_is_a_member_of_a_set_stays_as_it_is(session, kind, options):
+    labels = session.cluster.add_scaler(kind, "web", ("Deployment", "web"), is_foreign=False, own=True)["metadata"]["labels"]
+    labels[PART_OF] = "applyset-theirs-v1"
+    error = refused(session, **options)
+    assert error.reason == ("Autoscaled" if kind == HPA and options == BY_KEDA else "ForeignMember")
+    result = scaled(session, state="absent")
+    assert not result["changed"] and "kept: it is a member of a set" in [step.get("note") for step in result["plan"]]
+    del labels[PART_OF]
+    assert scaled(session, state="absent")["changed"]
 
 
 def test_an_autoscaler_is_deleted_although_those_of_keda_must_not_be_read(session, monkeypatch):

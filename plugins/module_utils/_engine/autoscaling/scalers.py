@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from ..cluster.kinds import AUTOSCALER, Kind
 from ..errors import PodwrightError
 from ..objects.controllers import controller_reference
-from ..objects.labels import MANAGED
+from ..objects.labels import MANAGED, label_of
 from ..objects.readiness import PROGRESSING, READY, Readiness, condition
 from ..reconciler.manifest import key_of
 from ..reconciler.observation import target_of
 from ..reconciler.outcome import Outcome
 from ..reconciler.plan import Change, creation_patch
+from ..reconciler.sets import PART_OF
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -66,8 +67,13 @@ class Scaler:
 
     @property
     def is_ours(self) -> bool:
-        """Whether pod_autoscale has applied it."""
-        return MANAGED.items() <= (self.item["metadata"].get("labels") or {}).items()
+        """Whether pod_autoscale has applied it, and no set contains it."""
+        return MANAGED.items() <= (self.item["metadata"].get("labels") or {}).items() and not self.is_member
+
+    @property
+    def is_member(self) -> bool:
+        """Whether it is a member of a set, whose manifests describe it."""
+        return label_of(self.item, PART_OF) is not None
 
     @property
     def controller(self) -> str:
@@ -112,13 +118,16 @@ def _get(client: Client, kind: Kind, target: Target) -> Manifest | None:
 def find_others(client: Client, target: Target, engine: str, console: Console) -> list[Scaler]:
     """The autoscalers of an object that earlier runs have created for other engines: two of them would scale the object against each other.
 
-    Raises: PodwrightError if an autoscaler of somebody else scales the object, or the one of its name scales another object.
+    Raises: PodwrightError if an autoscaler of somebody else scales the object, or the one of its name scales another object or is a member of a set.
     """
     others = []
     for scaler in list_scalers(client, target, console):
         is_namesake, is_rival = (scaler.kind.name, scaler.name) == (ENGINES.get(engine), target.name), scaler.target == target.key
-        if is_namesake == is_rival:
+        if is_namesake == is_rival and not (is_namesake and scaler.is_member):
             continue  # the one of this engine, which is taken over if somebody else created it, or of another object
+        if is_namesake and is_rival:
+            message = f"{scaler.title} must not be changed by pod_autoscale: it is a member of a set of resource_set, which would change it back."
+            raise PodwrightError(message, reason="ForeignMember", hint=f"Remove it from the manifests of the set and its label {PART_OF}, or scale it there.")
         if is_rival and scaler.is_ours and scaler.name == target.name:
             others.append(scaler)
             continue
@@ -149,7 +158,8 @@ def find_own(client: Client, scaled: Key, console: Console) -> tuple[list[Scaler
         if scaler.target == scaled and scaler.is_ours:
             own.append(scaler)
         else:
-            note = "kept: pod_autoscale has not applied it" if scaler.target == scaled else f"kept: it scales {scaler.target.title}"
+            why = "it is a member of a set" if scaler.is_member else "pod_autoscale has not applied it"
+            note = f"kept: {why}" if scaler.target == scaled else f"kept: it scales {scaler.target.title}"
             kept.append(Change("none", key_of(item, kind), kind, before=item, after=item, note=note))
     return own, kept
 
