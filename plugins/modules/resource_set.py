@@ -25,8 +25,9 @@ extends_documentation_fragment:
 options:
   set:
     description:
-      - Name of the set. Without one the members are not recorded.
+      - Name of the set. Without one the members are not recorded, and an object that is a member of a set stays in it.
       - An object is a member of one set. A manifest that names a member of another set, or a set of another tool, is refused before anything is written.
+      - A manifest of the record of a set, C(podwright-set-NAME), is refused with and without this option.
     type: str
   name:
     description:
@@ -129,6 +130,8 @@ options:
         with nothing but lists of kind C(List) without items, is refused.
       - Objects that a controller created for a member, and namespaces that other members are in, are not deleted. A kind that cannot
         be listed is reported as a warning and stays recorded.
+      - An object that has the label of the set but was not applied with the set is not deleted, such as a copy of a member under another name or the
+        Endpoints that Kubernetes creates for a Service. RV(plan) names those that were copied with C(kubectl).
       - A member with the annotation C(podwright.io/prune=disabled) is deleted neither by this option nor with its set, only by
         O(state=absent) with a manifest that names it. The namespace and the definition that it needs stay, too.
     type: bool
@@ -136,7 +139,7 @@ options:
   adopt:
     description:
       - Whether objects of others are taken over. V(false) refuses them before anything is written, and with O(state=absent) leaves them alone.
-      - An object is of others if it is not a member of O(set); without a set, if O(field_manager) has not applied it.
+      - An object is of others if it is not a member of O(set); without a set, if O(field_manager) has not applied it or it is a member of a set.
     type: bool
     default: true
   conflicts:

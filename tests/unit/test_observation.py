@@ -166,9 +166,12 @@ def test_recorded_kinds_are_listed_in_each_recorded_namespace_once(cluster, cons
 
 
 def test_set_without_a_parent_has_the_labeled_objects_of_the_desired_kinds(cluster, console):
-    cluster.add(member("left"))
+    left = member("left")
+    left["metadata"]["managedFields"] = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:metadata": {"f:labels": {f"f:{PART_OF}": {}}}}}]
+    cluster.add(left, member("copy"))
     found = observe_set(cluster, keyed(manifest("kept")), WEB, 1, console)
     assert [m.key.name for m in found.members] == ["left"] and found.parent is None and found.live == {}
+    assert [m.key.name for m in found.copies] == ["copy"]
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_an_autoscaler_that_is_a_member_of_a_set_stays_as_it_is(session, kind, o
     error = refused(session, **options)
     assert error.reason == ("Autoscaled" if kind == HPA and options == BY_KEDA else "ForeignMember")
     result = scaled(session, state="absent")
-    assert not result["changed"] and "kept: it is a member of a set" in [step.get("note") for step in result["plan"]]
+    assert not result["changed"] and "kept: a set contains it" in [step.get("note") for step in result["plan"]]
     del labels[PART_OF]
     assert scaled(session, state="absent")["changed"]
 

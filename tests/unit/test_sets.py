@@ -56,6 +56,11 @@ class Set:
         cluster.writes.clear()
         return getattr(Reconciler(cluster, ReconcilerOptions(**options), self.console), verb)(list(manifests), "shop", self.name)
 
+    def without_set(self, verb, manifests, **options):
+        """The outcome of a run without the name of the set."""
+        self.cluster.writes.clear()
+        return getattr(Reconciler(self.cluster, ReconcilerOptions(wait=False, **options), self.console), verb)(manifests, "shop")
+
     def run(self, verb, manifests=(), **options):
         return checked(self.outcome(verb, manifests, **options))
 
@@ -295,6 +300,105 @@ def test_members_of_a_set_in_another_namespace_are_named_with_it_once(web):
     with pytest.raises(PodwrightError, match=expected):
         web.apply([KEPT, manifest("ConfigMap", "second", namespace="shop")])
     assert web.cluster.writes == []
+
+
+def test_a_run_without_the_set_leaves_its_members_in_it(web):
+    web.apply([KEPT, manifest("Secret", "gone")])
+    changed = KEPT | {"data": {"a": "2"}}
+    outcome = checked(web.without_set("apply", [changed]))
+    assert [change.action for change in outcome.changes] == ["patch"] and len(web.members) == 2
+    assert not checked(web.without_set("apply", [changed])).is_changed and not web.apply([changed, manifest("Secret", "gone")]).is_changed
+    assert not checked(web.without_set("remove", [changed], adopt=False)).is_changed
+    assert checked(web.without_set("remove", [changed])).is_changed and len(web.members) == 1
+
+
+def test_a_run_without_the_set_that_adopts_nothing_refuses_its_members(web):
+    web.apply([KEPT])
+    for verb in ("apply", "remove"):
+        outcome = web.without_set(verb, [KEPT, manifest("Secret", "new")], adopt=False)
+        assert not web.cluster.writes
+    refused = web.without_set("apply", [KEPT], adopt=False).error
+    assert refused.reason == "ForeignObject" and "members of a set must not be taken over without it: ConfigMap 'kept'" in refused.message
+    assert {change.note for change in outcome.changes} == {"kept: not ours, and adopt is false", ""}
+
+
+def test_a_label_that_somebody_else_set_is_left_to_them(web):
+    """It would become a member that the set may delete, such as the copy that a controller makes of a member's labels."""
+    theirs = web.cluster.objects["ConfigMap", "shop", "kept"] = copied(KEPT, web, "controller")
+    checked(web.without_set("apply", [KEPT | {"data": {"a": "2"}}]))
+    [entry] = web.cluster.objects["ConfigMap", "shop", "kept"]["metadata"]["managedFields"]
+    assert "f:labels" not in entry["fieldsV1"].get("f:metadata", {}) and theirs["metadata"]["labels"]
+
+
+def test_a_manifest_with_the_label_of_a_set_needs_the_set(web):
+    exported = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "copy", "labels": {PART_OF: web.id}}}
+    error = web.without_set("apply", [exported]).error
+    assert error.reason == "BadManifest" and "ConfigMap 'copy' in namespace 'shop' has the label" in error.message and not web.cluster.writes
+    web.apply([manifest("ConfigMap", "copy")])
+    assert not checked(web.without_set("apply", [exported])).is_changed and web.members
+
+
+# -- copies -----------------------------------------------------------------------------------------------------
+
+
+def copied(item, web, manager):
+    """An object of somebody who has copied the labels of a member."""
+    entry = {"manager": manager, "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {f"f:{PART_OF}": {}}}}}
+    metadata = item["metadata"] | {"namespace": "shop", "uid": "x", "resourceVersion": "1", "labels": {PART_OF: web.id}, "managedFields": [entry]}
+    return item | {"metadata": metadata}
+
+
+@pytest.mark.parametrize(("kind", "manager", "is_noted"), [("ConfigMap", "kubectl-client-side-apply", True), ("Endpoints", "kube-controller-manager", False)])
+def test_an_object_that_has_the_label_by_a_copy_is_not_deleted(kind, manager, is_noted, web):
+    """Kubernetes copies the labels of a Service to its Endpoints, and would create them again in each run."""
+    mine = manifest(kind, "mine")
+    web.apply([mine])
+    web.cluster.objects[kind, "shop", "copy"] = copied(manifest(kind, "copy"), web, manager)
+    outcome = web.apply([mine])
+    assert not outcome.is_changed
+    assert [change.note for change in outcome.changes if change.note] == ["kept: it has the label of the set, but podwright has not applied it"] * is_noted
+    web.apply([KEPT])
+    web.remove()
+    assert web.members == [(kind, "shop", "copy")] and web.parent is None
+    web.apply([manifest(kind, "copy")], adopt=False)  # handed over by its label
+    web.remove()
+    assert web.members == []
+
+
+def test_members_that_another_field_manager_of_the_set_applied_are_deleted(web):
+    web.run("apply", [KEPT, manifest("Secret", "gone")], manager="before")
+    web.apply([KEPT])
+    assert web.members == [("ConfigMap", "shop", "kept")]
+    web.run("apply", [KEPT], manager="other")
+    web.remove()
+    assert web.members == [] and web.parent is None
+
+
+def test_members_that_were_restored_from_a_backup_are_deleted(web):
+    """It restores no field managers, neither of members nor of the record."""
+    web.apply([KEPT, manifest("Secret", "gone")])
+    for item in web.cluster.objects.values():
+        item["metadata"]["managedFields"] = [{"manager": "backup", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {f"f:{PART_OF}": {}}}}}]
+    web.apply([KEPT])
+    assert web.members == [("ConfigMap", "shop", "kept")]
+    web.remove()
+    assert web.members == [] and web.parent is None
+
+
+# -- records ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_manifest_does_not_overwrite_the_record_of_a_set(check_mode, web):
+    web.apply([KEPT])
+    record, other = manifest("ConfigMap", "podwright-set-web", data={"a": "1"}), Set(web.cluster, "other")
+    outcomes = [web.without_set("apply", [record], check_mode=check_mode), other.outcome("apply", [record], check_mode=check_mode)]
+    outcomes += [each.outcome(verb, [KEPT, record], check_mode=check_mode) for verb, each in (("apply", web), ("remove", web), ("remove", other))]
+    expected = "ConfigMap 'podwright-set-web' in namespace 'shop' is the record of a set"
+    assert all(outcome.error.reason == "ForeignSet" and outcome.error.message.startswith(expected) for outcome in outcomes)
+    new = Set(web.cluster, "new").outcome("apply", [manifest("ConfigMap", "podwright-set-new")])
+    assert new.error.reason == "ForeignSet" and web.cluster.writes == [] and not web.apply([KEPT]).is_changed
+    assert checked(web.without_set("remove", [record])).is_changed, "without a set, it is deleted if it is named"
 
 
 def test_a_set_of_another_tool_is_refused_and_named(web):

@@ -158,7 +158,7 @@ def find_own(client: Client, scaled: Key, console: Console) -> tuple[list[Scaler
         if scaler.target == scaled and scaler.is_ours:
             own.append(scaler)
         else:
-            why = "it is a member of a set" if scaler.is_member else "pod_autoscale has not applied it"
+            why = "a set contains it" if scaler.is_member else "pod_autoscale has not applied it"
             note = f"kept: {why}" if scaler.target == scaled else f"kept: it scales {scaler.target.title}"
             kept.append(Change("none", key_of(item, kind), kind, before=item, after=item, note=note))
     return own, kept

@@ -51,6 +51,17 @@ def is_apply_of(entry: dict[str, Any], manager: str) -> bool:
     return entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource")
 
 
+def label_managers(item: Manifest, label: str) -> tuple[set[str], set[str]]:
+    """The managers that applied a label to an object, and those that set it otherwise."""
+    appliers: set[str] = set()
+    others: set[str] = set()
+    for entry in item["metadata"].get("managedFields") or []:
+        if f"f:{label}" in (((tree_of(entry) or {}).get("f:metadata") or {}).get("f:labels") or {}):
+            manager = str(entry.get("manager"))
+            (appliers if is_apply_of(entry, manager) else others).add(manager)
+    return appliers, others
+
+
 def tree_of(entry: dict[str, Any]) -> dict[str, Any] | None:
     """The tree of fields in an entry of managedFields, or None if it is malformed, which no API server sends."""
     tree = entry.get("fieldsV1") or {}

@@ -12,14 +12,16 @@ from ..errors import UNKNOWN_KIND, PodwrightError
 from ..objects.controllers import controller_reference
 from ..objects.key import Key
 from ..objects.labels import label_of
-from .fields import owned_fields
+from .fields import label_managers, owned_fields
 from .manifest import key_of
 from .sets import ID, PARENT_PREFIX, PART_OF, TOOLING, ApplySet, Unlisted
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..values import Manifest
+    from .plan import Desired
 
+_RECORDS = [(kind.group, kind.name) for kind in (CONFIG_MAP, SECRET)]  # other parents of sets are objects of their own, such as of kro
 SHOWN = 3  # objects that an error names
 
 
@@ -39,15 +41,25 @@ class Refusal(NamedTuple):
     error: PodwrightError
 
 
-def is_controlled(item: Manifest, manager: str) -> bool:
-    """Whether a controller gave the object the label of its set, and not `manager`: it has the label from its owner, with which it is deleted."""
-    labels = ((owned_fields(item, manager) or {}).get("f:metadata") or {}).get("f:labels") or {}
-    return controller_reference(item) is not None and f"f:{PART_OF}" not in labels
+def is_copied(item: Manifest, applyset: ApplySet) -> bool:
+    """Whether an object has the label of its set from elsewhere than an apply: from its owner, with which it is deleted, or from another object or manifest."""
+    if label_managers(item, PART_OF)[0] & {applyset.manager, *(applyset.appliers or ())}:
+        return False
+    return applyset.appliers is not None or controller_reference(item) is not None
+
+
+def copies_by_hand(copies: Iterable[Member]) -> list[Member]:
+    """The objects to which somebody has copied the label of a set with kubectl. What controllers copy is of no interest, as they do it again and again."""
+    return [
+        copy
+        for copy in copies
+        if controller_reference(copy.item) is None and any(name.startswith("kubectl") for names in label_managers(copy.item, PART_OF) for name in names)
+    ]
 
 
 def is_member(item: Manifest, applyset: ApplySet) -> bool:
     """Whether an object is a member that the set may delete."""
-    return label_of(item, PART_OF) == applyset.id and not is_controlled(item, applyset.manager)
+    return label_of(item, PART_OF) == applyset.id and not is_copied(item, applyset)
 
 
 def list_recorded(client: Client, applyset: ApplySet, parent: Manifest | None, listed: Collection[tuple[str, str, str]]) -> tuple[list[Member], list[Unlisted]]:
@@ -144,9 +156,43 @@ def reject_foreign(client: Client, applyset: ApplySet, live: Mapping[Key, Manife
     )
 
 
+def reject_records(desired: Collection[Key], live: Mapping[Key, Manifest], applyset: ApplySet | None) -> None:
+    """Refuse the records of sets, this one's and those of others, as objects. Raises: PodwrightError."""
+    own = applyset.parent_key if applyset else None
+    others = [key for key, item in live.items() if key != own and (key.group, key.kind) in _RECORDS and label_of(item, ID)]
+    for key in [own, *others] if own in desired else others:
+        raise PodwrightError(
+            f"{key.title if key else ''} is the record of a set, by which its members are found, and must not be changed by a manifest.",
+            reason="ForeignSet",
+            hint="Remove it from the manifests, or give the object another name. To delete a set, set its name and state: absent.",
+        )
+
+
+def keep_sets(desired: Desired, live: Mapping[Key, Manifest], manager: str) -> dict[Key, tuple[Kind, Manifest]]:
+    """The desired objects of a run without a set: those that `manager` applied as members of a set keep its label, and so stay members.
+
+    Raises: PodwrightError for a manifest that would add its object to a set.
+    """
+    kept = {}
+    for key, (kind, manifest) in desired.items():
+        wanted, item = label_of(manifest, PART_OF), live.get(key)
+        current = label_of(item, PART_OF) if item else None
+        if wanted not in (None, current):
+            raise PodwrightError(
+                f"The manifest of {key.title} has the label {PART_OF}, by which its set would delete it.",
+                reason="BadManifest",
+                hint="Remove the label from the manifest. To add the object to the set, set the name of the set.",
+            )
+        if item and current is not None and wanted is None and manager in label_managers(item, PART_OF)[0]:
+            metadata = manifest["metadata"]
+            manifest = manifest | {"metadata": metadata | {"labels": (metadata.get("labels") or {}) | {PART_OF: current}}}
+        kept[key] = kind, manifest
+    return kept
+
+
 def is_ours(item: Manifest, applyset: ApplySet | None, manager: str) -> bool:
-    """Whether a live object is a member of the set; without a set, whether the field manager has applied it."""
-    return applyset.has(item) if applyset else owned_fields(item, manager) is not None
+    """Whether a live object is a member of the set; without a set, whether the field manager has applied it and no set contains it."""
+    return applyset.has(item) if applyset else owned_fields(item, manager) is not None and label_of(item, PART_OF) is None
 
 
 def reject_strangers(live: Mapping[Key, Manifest], applyset: ApplySet | None, manager: str) -> None:
@@ -155,10 +201,15 @@ def reject_strangers(live: Mapping[Key, Manifest], applyset: ApplySet | None, ma
     strangers = [key.title for key, item in live.items() if key != parent and not is_ours(item, applyset, manager)]
     if not strangers:
         return
+    of_sets = [] if applyset else [key.title for key, item in live.items() if label_of(item, PART_OF)]
+    strangers = of_sets or strangers
     named = ", ".join(strangers[:SHOWN]) + (f" ({len(strangers) - SHOWN} more)" if len(strangers) > SHOWN else "")
     if applyset:
         message = f"The set '{applyset.name}' must not take over objects that exist and are not its members: {named}."
         hint = f"Delete or rename them, or set their label {PART_OF} to {applyset.id} to hand them over to this set."
+    elif of_sets:
+        message = f"Objects that are members of a set must not be taken over without it: {named}."
+        hint = "Apply them with set, the name of the set, or set adopt: true to change them as members."
     else:
         message = f"Objects that exist and that the field manager '{manager}' has not applied must not be taken over: {named}."
         hint = f"Delete or rename them, or apply them once with resource_set, field_manager: {manager} and adopt: true."

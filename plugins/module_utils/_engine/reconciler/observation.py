@@ -15,7 +15,7 @@ from ..objects.key import Key
 from ..objects.labels import AUTOSCALED, annotation_of
 from ..threads import call_in_threads
 from .manifest import key_of, replicas_of
-from .members import Member, Refusal, is_controlled, list_recorded, unlisted_places
+from .members import Member, Refusal, is_copied, list_recorded, unlisted_places
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -34,7 +34,8 @@ class Observation:
 
     Attributes:
         live: the live objects that the manifests name, and the parent of the set.
-        members: the members of the set that no controller created.
+        members: the members of the set.
+        copies: further objects with the label of the set, which it has not applied.
         parent: the set's parent object, or None.
         unlisted: the kinds of which there may be further members.
         unread: why desired objects cannot be read.
@@ -42,6 +43,7 @@ class Observation:
 
     live: dict[Key, Manifest]
     members: list[Member] = field(default_factory=list)
+    copies: list[Member] = field(default_factory=list)
     parent: Manifest | None = None
     unlisted: list[Unlisted] = field(default_factory=list)
     unread: dict[Key, PodwrightError] = field(default_factory=dict)
@@ -61,6 +63,7 @@ def observe_set(client: Client, desired: Desired, applyset: ApplySet, concurrenc
     read = _read_places(client, desired, applyset.selector, concurrency)
     parent = client.get(CONFIG_MAP, applyset.namespace, applyset.parent_name)
     applyset.check_parent(parent)
+    applyset.read_appliers(parent)
     listed = {(key.group, key.kind, key.namespace) for key in desired}
     recorded, unlisted = list_recorded(client, applyset, parent, listed)
     unlisted += unlisted_places(client, applyset, parent, read.refusals)
@@ -69,9 +72,11 @@ def observe_set(client: Client, desired: Desired, applyset: ApplySet, concurrenc
             f"Members of the set '{applyset.name}' of kind {place.group_kind} cannot be listed; they are not deleted, and the set keeps "
             f"the kind in its record. {place.reason}"
         )
-    members = [member for member in (*read.members, *recorded) if not is_controlled(member.item, applyset.manager)]
-    found = {member.key: member for member in members if member.key != applyset.parent_key}
-    return Observation(read.live | ({applyset.parent_key: parent} if parent else {}), list(found.values()), parent, unlisted, read.unread)
+    members: list[Member] = []
+    copies: list[Member] = []
+    for member in {member.key: member for member in (*read.members, *recorded) if member.key != applyset.parent_key}.values():
+        (copies if is_copied(member.item, applyset) else members).append(member)
+    return Observation(read.live | ({applyset.parent_key: parent} if parent else {}), members, copies, parent, unlisted, read.unread)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from .desired import read_desired, read_undesired
 from .executor import Executor
 from .goal import condition_assessment
 from .manifest import key_of
-from .members import Member, is_ours, reject_foreign, reject_strangers
+from .members import Member, copies_by_hand, is_ours, keep_sets, reject_foreign, reject_records, reject_strangers
 from .observation import Observation, autoscaled_keys, observe, observe_set
 from .outcome import Outcome
 from .plan import Change, plan, plan_deletions, plan_removal
@@ -126,8 +126,11 @@ class Reconciler:
             if change.error and not options.continue_on_error:
                 raise change.error
         found = self._observe(desired, applyset)
+        reject_records(desired, found.live, applyset)
         if applyset:
             reject_foreign(self._client, applyset, found.live)
+        else:
+            desired = keep_sets(desired, found.live, options.manager)
         if not options.adopt:
             reject_strangers(found.live, applyset, options.manager)
         surplus = [member for member in found.members if member.key not in desired] if options.prune else []
@@ -138,7 +141,7 @@ class Reconciler:
         pruned, kept = _split_kept(surplus, desired, applyset)
         autoscaled = autoscaled_keys(self._client, desired, found.live, self._console, pruned)
         changes = plan(desired, found.live, options.manager, autoscaled, pruned, options.takes_over, found.unread)
-        self._carry_out(outcome, changes + kept + unserved, applyset)
+        self._carry_out(outcome, changes + kept + _plan_copies(found, desired, options.manager) + unserved, applyset)
         if options.check_mode:
             return
         if applyset and pruned:
@@ -152,6 +155,7 @@ class Reconciler:
         undesired, absent = read_undesired(self._client, manifests, namespace)
         found = self._observe(undesired, applyset)
         if applyset and self._options.adopt:
+            reject_records(undesired, found.live, applyset)
             reject_foreign(self._client, applyset, found.live)
         named = {key: (kind, found.live[key]) for key, (kind, _manifest) in undesired.items() if key in found.live}
         adopt, manager = self._options.adopt, self._options.manager
@@ -168,7 +172,7 @@ class Reconciler:
         notes = dict.fromkeys(found.live, "kept: not ours, and adopt is false")
         absent += [Change("none", key, kind, note=notes.get(key, "")) for key, kind in missing.items() if key not in found.unread]
         changes += [Change("none", key, missing[key], error=error) for key, error in found.unread.items()]
-        self._carry_out(outcome, changes + kept, applyset)
+        self._carry_out(outcome, changes + kept + _plan_copies(found, undesired, manager), applyset)
         outcome.changes += absent
 
     def _check_preconditions(self, present: Mapping[Key, Member]) -> None:
@@ -248,6 +252,13 @@ def _withdraw_record(client: Client, changes: list[Change], applyset: ApplySet) 
 def _assess_existence(item: Manifest) -> Readiness:
     """The readiness of an object that a controller creates: until then it has no uid."""
     return assess(item) if item["metadata"]["uid"] else Readiness(PROGRESSING, "it does not exist yet")
+
+
+def _plan_copies(found: Observation, desired: Collection[Key], manager: str) -> list[Change]:
+    """A Change that does nothing for each object that has the label of the set by a copy of a manifest."""
+    note = f"kept: it has the label of the set, but {manager} has not applied it"
+    copies = [copy for copy in copies_by_hand(found.copies) if copy.key not in desired]
+    return [Change("none", key, kind, before=item, after=item, note=note) for kind, key, item in copies]
 
 
 def _split_kept(surplus: list[Member], desired: Collection[Key], applyset: ApplySet | None) -> tuple[list[Member], list[Change]]:

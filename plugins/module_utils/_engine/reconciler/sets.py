@@ -13,6 +13,7 @@ from ..cluster.kinds import CONFIG_MAP, NAMESPACE
 from ..errors import PodwrightError
 from ..objects.key import Key
 from ..objects.labels import annotation_of, label_of
+from .fields import label_managers
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -45,11 +46,16 @@ class ApplySet:
 
     Args:
         manager: the field manager that applies its members.
+
+    Attributes:
+        appliers: further managers that may have applied members, as they have applied the record; None if nobody has, since it was restored from a backup.
     """
+
+    appliers: set[str] | None
 
     def __init__(self, name: str, namespace: str, manager: str = MANAGER):
         self.name = name
-        self.manager = manager
+        self.manager, self.appliers = manager, set()
         self.namespace = namespace
         self.parent_name = PARENT_PREFIX + name
         identity = f"{self.parent_name}.{namespace}.ConfigMap."
@@ -116,6 +122,10 @@ class ApplySet:
                 reason="ForeignSet",
                 hint="Give this set another name, or delete the ConfigMap.",
             )
+
+    def read_appliers(self, parent: Manifest | None) -> None:
+        """Read from the parent who has applied the set, if it exists: the members of a restored set, as its record, have no manager that applied them."""
+        self.appliers = set() if parent is None else label_managers(parent, ID)[0] or None
 
     def foreign_set(self, item: Manifest) -> str | None:
         """The ID of the other set of which an object is a member, or None."""
