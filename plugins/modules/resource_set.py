@@ -52,7 +52,8 @@ options:
       - V(present) applies the manifests. V(absent) deletes their objects, or with O(set) every member of the set.
       - V(patched) merges the manifests or O(patch) into existing objects. Fields that these do not contain are kept, whoever set them, and
         an object that does not exist is not created.
-      - The record of the set is deleted last, so that a run that failed or was interrupted can be repeated.
+      - The record of the set is deleted last, so that a run that failed or was interrupted can be repeated. Without it, as after the deletion of the
+        namespace of the set, V(absent) finds no members, and those in other namespaces or in none are kept.
     type: str
     choices: [present, absent, patched]
     default: present
@@ -95,7 +96,7 @@ options:
   delete_all:
     description:
       - With O(state=absent) and O(kind), without manifests and O(name), delete all objects of the kind in the namespace, but for those that Kubernetes
-        itself keeps there, such as the ServiceAccount C(default) and the ConfigMap C(kube-root-ca.crt).
+        itself keeps there, such as the ServiceAccount C(default) and the ConfigMap C(kube-root-ca.crt), and for the records of sets.
     type: bool
     default: false
     aliases: [all]

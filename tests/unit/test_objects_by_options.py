@@ -14,6 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.selectors import matches
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import OPERATION
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sets import ID
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.sources import read_manifests, with_names
 
 from .fake_cluster import FakeCluster
@@ -260,6 +261,11 @@ def test_all_or_the_selected_objects_of_a_kind_in_the_namespace_are_deleted(clus
     assert not done(cluster, kind="ConfigMap", state="absent", delete_all=True)["changed"]
     cluster.add("ConfigMap", "kube-root-ca.crt")
     assert not done(cluster, kind="ConfigMap", state="absent", delete_all=True)["changed"], "Kubernetes would create it again"
+    done(cluster, set="web", definition={"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "member"}})
+    record = ("ConfigMap", "n", "podwright-set-web")
+    assert done(cluster, kind="ConfigMap", state="absent", delete_all=True)["changed"] and record in cluster.objects
+    assert not done(cluster, kind="ConfigMap", state="absent", label_selectors=["app!=web"])["changed"], "without it, no member could be found"
+    assert done(cluster, kind="ConfigMap", state="absent", label_selectors=[ID])["changed"] and record not in cluster.objects
 
 
 def test_the_operation_of_a_patch_that_fails_is_named(cluster, monkeypatch):

@@ -14,14 +14,13 @@ from ..objects.key import Key
 from ..objects.labels import label_of
 from .fields import label_managers, owned_fields
 from .manifest import key_of
-from .sets import ID, PARENT_PREFIX, PART_OF, TOOLING, ApplySet, Unlisted
+from .sets import ID, PARENT_PREFIX, PART_OF, TOOLING, ApplySet, Unlisted, is_record
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..values import Manifest
     from .plan import Desired
 
-_RECORDS = [(kind.group, kind.name) for kind in (CONFIG_MAP, SECRET)]  # other parents of sets are objects of their own, such as of kro
 SHOWN = 3  # objects that an error names
 
 
@@ -159,7 +158,7 @@ def reject_foreign(client: Client, applyset: ApplySet, live: Mapping[Key, Manife
 def reject_records(desired: Collection[Key], live: Mapping[Key, Manifest], applyset: ApplySet | None) -> None:
     """Refuse the records of sets, this one's and those of others, as objects. Raises: PodwrightError."""
     own = applyset.parent_key if applyset else None
-    others = [key for key, item in live.items() if key != own and (key.group, key.kind) in _RECORDS and label_of(item, ID)]
+    others = [key for key, item in live.items() if key != own and is_record(key, item)]
     for key in [own, *others] if own in desired else others:
         raise PodwrightError(
             f"{key.title if key else ''} is the record of a set, by which its members are found, and must not be changed by a manifest.",

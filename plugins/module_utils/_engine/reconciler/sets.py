@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..cluster.client import MANAGER
-from ..cluster.kinds import CONFIG_MAP, NAMESPACE
+from ..cluster.kinds import CONFIG_MAP, NAMESPACE, SECRET
 from ..errors import PodwrightError
 from ..objects.key import Key
 from ..objects.labels import annotation_of, label_of
@@ -25,6 +25,7 @@ GROUP_KINDS = "applyset.kubernetes.io/contains-group-kinds"
 NAMESPACES = "applyset.kubernetes.io/additional-namespaces"
 PARENT_PREFIX = "podwright-set-"
 TOOL = "podwright"
+_RECORDS = (CONFIG_MAP.group, CONFIG_MAP.name), (SECRET.group, SECRET.name)
 
 
 class Unlisted(NamedTuple):
@@ -139,6 +140,11 @@ class ApplySet:
         """The group kinds (`Deployment.apps`) and the namespaces, the set's own first, in the record of a live parent."""
         kinds, namespaces = (_entries_of(parent, name) if parent else [] for name in (GROUP_KINDS, NAMESPACES))
         return kinds, [self.namespace, *(namespace for namespace in namespaces if namespace != self.namespace)]
+
+
+def is_record(key: Key, item: Manifest) -> bool:
+    """Whether an object is nothing but the record of a set. Custom objects may be parents of sets, too, and are more than that."""
+    return key[:2] in _RECORDS and label_of(item, ID) is not None
 
 
 def _entries_of(parent: Manifest, annotation: str) -> list[str]:

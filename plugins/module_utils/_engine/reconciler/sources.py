@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PodwrightError, option_error
 from ..objects.selectors import matches
 from .documents import as_json, flatten, read_documents
-from .manifest import clean
+from .manifest import clean, key_of
 from .plan import is_inherent
+from .sets import ID, is_record
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -126,12 +127,15 @@ def _has_types(manifest: dict[str, Any]) -> bool:
 def list_manifests(client: Client, namespace: str, params: Options) -> list[Manifest]:
     """The manifests, without content, of the live objects that `kind` and `label_selectors` select in a namespace.
 
-    Those that Kubernetes itself keeps are not among them if objects are to be deleted. Raises: PodwrightError.
+    If objects are to be deleted, those that Kubernetes itself keeps are not among them, nor the records of sets unless selected by their label, without
+    which the members of the sets could not be found. Raises: PodwrightError.
     """
     kind = client.kinds.find_optional(params["api_version"], params["kind"])
     items = client.list(kind, namespace if kind.namespaced else None, label_selector=",".join(params["label_selectors"] or ()) or None, metadata_only=True)[0]
     if params["state"] == "absent":
         items = [item for item in items if not is_inherent(kind, item["metadata"]["name"])]
+        if ID not in ",".join(params["label_selectors"] or ()):
+            items = [item for item in items if not is_record(key_of(item, kind), item)]
     named = [{name: item["metadata"][name] for name in ("name", "namespace") if name in item["metadata"]} for item in items]
     return [{"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata} for metadata in named]
 
