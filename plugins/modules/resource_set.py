@@ -131,6 +131,8 @@ options:
         with nothing but lists of kind C(List) without items, is refused.
       - Objects that a controller created for a member, and namespaces that other members are in, are not deleted. A kind that cannot
         be listed is reported as a warning and stays recorded.
+      - A definition (CustomResourceDefinition) of which there are objects that are not members, and a namespace that contains the record or members of
+        another set, are not deleted, unless a manifest names them with O(state=absent). Everything else in a namespace is deleted with it.
       - An object that has the label of the set but was not applied with the set is not deleted, such as a copy of a member under another name or the
         Endpoints that Kubernetes creates for a Service. RV(plan) names those that were copied with C(kubectl).
       - A member with the annotation C(podwright.io/prune=disabled) is deleted neither by this option nor with its set, only by

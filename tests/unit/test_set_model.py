@@ -216,6 +216,10 @@ def actions_of(outcome):
     return [(change.action, change.key) for change in outcome.changes]
 
 
+def kept_of(outcome):
+    return {(c.key.kind, c.key.namespace or None, c.key.name) for c in outcome.changes if c.note.startswith("kept")}
+
+
 def finish(session):
     """Once everything is allowed, a prune leaves exactly the desired members, and a removal nothing."""
     server, rng = session.server, session.rng
@@ -232,16 +236,18 @@ def finish(session):
         return  # somebody has a ConfigMap of the parent's name
     assert error is None, str(error)
     wanted = {key_of(item) for item in manifests}
-    kept = {(c.key.kind, c.key.namespace or None, c.key.name) for c in done.changes if c.note.startswith("kept")}
-    assert session.members() == wanted | kept
+    assert session.members() == wanted | kept_of(done)
     for item in manifests:
         live = server.objects[key_of(item)]
         assert live.get("data", {}).items() >= item.get("data", {}).items()
         owned = {path for (manager, _operation), paths in server.owners[live["metadata"]["uid"]].items() if manager == OURS for path in paths}
         assert {path[1] for path in owned if path[0] == "data"} == set(item.get("data", {}))
-    _done, error = session.run("remove", [])
+    done, error = session.run("remove", [])
     server.finish_deletions()
-    assert error is None and session.members() == set() and PARENT not in server.objects
+    kept = kept_of(done) - {PARENT}  # definitions of objects that are not members
+    assert error is None and session.members() == kept and (PARENT in server.objects) == bool(kept)
+    assert {kind for kind, _namespace, _name in kept} <= {"CustomResourceDefinition"}
+    assert not kept or any(kind == "Gadget" for kind, _namespace, _name in server.objects)
     assert ("ConfigMap", "shop", "inherited") in server.objects
 
 

@@ -47,14 +47,14 @@ MEMBERS = [
 class Set:
     """One named set in a fake cluster."""
 
-    def __init__(self, cluster, name="web"):
-        self.cluster, self.name, self.console = cluster, name, Console()
-        self.id = ApplySet(name, "shop").id
+    def __init__(self, cluster, name="web", namespace="shop"):
+        self.cluster, self.name, self.namespace, self.console = cluster, name, namespace, Console()
+        self.id = ApplySet(name, namespace).id
 
     def outcome(self, verb, manifests=(), **options):
         cluster, options = self.cluster, {"concurrency": 1, "wait": False} | options
         cluster.writes.clear()
-        return getattr(Reconciler(cluster, ReconcilerOptions(**options), self.console), verb)(list(manifests), "shop", self.name)
+        return getattr(Reconciler(cluster, ReconcilerOptions(**options), self.console), verb)(list(manifests), self.namespace, self.name)
 
     def without_set(self, verb, manifests, **options):
         """The outcome of a run without the name of the set."""
@@ -76,7 +76,7 @@ class Set:
 
     @property
     def parent(self):
-        return self.cluster.get(CONFIG_MAP, "shop", f"podwright-set-{self.name}")
+        return self.cluster.get(CONFIG_MAP, self.namespace, f"podwright-set-{self.name}")
 
     @property
     def record(self):
@@ -336,6 +336,95 @@ def test_a_manifest_with_the_label_of_a_set_needs_the_set(web):
     assert error.reason == "BadManifest" and "ConfigMap 'copy' in namespace 'shop' has the label" in error.message and not web.cluster.writes
     web.apply([manifest("ConfigMap", "copy")])
     assert not checked(web.without_set("apply", [exported])).is_changed and web.members
+
+
+# -- namespaces and definitions ---------------------------------------------------------------------------------
+
+SPACE = manifest("Namespace", "other")
+
+
+@pytest.mark.parametrize("verb", ["apply", "remove"])
+def test_a_definition_is_kept_as_long_as_there_are_objects_of_its_kind_that_are_no_members(verb, web):
+    def leave(**options):
+        return web.remove(**options) if verb == "remove" else web.apply([KEPT], **options)
+
+    web.apply([KEPT, definition(), manifest("Gadget", "mine", "example.com/v1")])
+    mine = web.cluster.objects["Gadget", "shop", "mine"]["metadata"]
+    theirs = web.cluster.objects["Gadget", "lab", "theirs"] = manifest("Gadget", "theirs", "example.com/v1", namespace="lab")
+    for name, owner in (("child", mine["uid"]), ("grandchild", "child")):  # of a controller
+        web.cluster.objects["Gadget", "shop", name] = child = manifest("Gadget", name, "example.com/v1", namespace="shop")
+        child["metadata"] |= {"uid": name, "ownerReferences": [{"kind": "Gadget", "name": "x", "uid": owner}]}
+    note = "kept: objects of its kind are not members of the set, such as Gadget 'theirs' in namespace 'lab'"
+    for check_mode in (True, False):
+        assert [change.note for change in leave(check_mode=check_mode).changes if change.kind.name == "CustomResourceDefinition"] == [note]
+    assert web.cluster.objects["Gadget", "lab", "theirs"] is theirs and ("Gadget", "shop", "mine") not in web.cluster.objects
+    assert not leave().is_changed and "CustomResourceDefinition.apiextensions.k8s.io" in web.record[0], "it stays a member"
+    for key in (("Gadget", "lab", "theirs"), ("Gadget", "shop", "child"), ("Gadget", "shop", "grandchild")):
+        del web.cluster.objects[key]
+    assert leave().is_changed and ("CustomResourceDefinition", None, "gadgets.example.com") not in web.cluster.objects
+    assert (web.parent is None) == (verb == "remove")
+
+
+def test_a_definition_and_a_namespace_are_deleted_if_a_manifest_names_them(web):
+    web.apply([KEPT, definition(), SPACE])
+    web.cluster.objects["Gadget", "lab", "theirs"] = manifest("Gadget", "theirs", "example.com/v1", namespace="lab")
+    Set(web.cluster, "app", "other").apply([KEPT])
+    web.remove([definition(), SPACE])
+    assert web.members == [] and web.parent is None
+
+
+@pytest.mark.parametrize("verb", ["apply", "remove"])
+@pytest.mark.parametrize("place", ["other", "lab"])
+def test_a_namespace_with_objects_of_another_set_is_kept(place, verb, web):
+    """The set may have its record in the namespace, or record the namespace."""
+    web.apply([KEPT, SPACE])
+    app = Set(web.cluster, "app", place)
+    app.apply([manifest("ConfigMap", "theirs", namespace="other")])
+    for check_mode in (True, False):
+        outcome = web.remove(check_mode=check_mode) if verb == "remove" else web.apply([KEPT], check_mode=check_mode)
+        notes = [change.note for change in outcome.changes if change.kind.name == "Namespace"]
+        assert notes == [f"kept: it contains objects of the set 'app' (ConfigMap 'podwright-set-app' in namespace '{place}', podwright/v1)"]
+    assert app.members == [("ConfigMap", "other", "theirs")] and web.parent is not None
+    app.remove()
+    assert web.remove().is_changed and ("Namespace", None, "other") not in web.cluster.objects and web.parent is None
+
+
+def test_a_namespace_that_kubernetes_keeps_leaves_the_set_although_others_use_it(web):
+    web.apply([KEPT, manifest("Namespace", "default")])
+    Set(web.cluster, "app", "default").apply([KEPT])
+    web.remove()
+    assert ("apply", "Namespace", "default") in web.cluster.writes and web.parent is None
+
+
+@pytest.mark.parametrize("forbidden", [[None], [None, "other"]])
+def test_what_others_have_in_a_namespace_is_unknown_if_nothing_may_be_listed(forbidden, web, monkeypatch):
+    web.apply([KEPT, SPACE, definition()])
+    Set(web.cluster, "app", "other").apply([KEPT])
+    read = web.cluster.list
+
+    def read_list(kind, namespace=None, **options):
+        if namespace in forbidden and kind.name in ("ConfigMap", "Secret", "Gadget"):
+            raise PodwrightError(f'{kind.plural} is forbidden: User "u" cannot list resource', status=403, reason="Forbidden")
+        return read(kind, namespace, **options)
+
+    monkeypatch.setattr(web.cluster, "list", read_list)
+    web.apply([KEPT])
+    assert (("Namespace", None, "other") in web.members) == (forbidden == [None])
+    warned = [warning for warning in web.console.warnings if "which is to be deleted, is unknown: " in warning]
+    assert len(warned) == (1 if forbidden == [None] else 3) and "CustomResourceDefinition 'gadgets.example.com'" in warned[0]
+
+
+def test_a_server_that_cannot_be_reached_deletes_no_definition(web, monkeypatch):
+    web.apply([KEPT, definition()])
+    read = web.cluster.list
+
+    def read_list(kind, namespace=None, **options):
+        if kind.name == "Gadget":
+            raise PodwrightError("no route to host")
+        return read(kind, namespace, **options)
+
+    monkeypatch.setattr(web.cluster, "list", read_list)
+    assert web.outcome("apply", [KEPT], prune=True).error.message == "no route to host" and not web.cluster.writes
 
 
 # -- copies -----------------------------------------------------------------------------------------------------

@@ -223,8 +223,13 @@ def _describe_set(client: Client, identity: str, namespace: str) -> str:
         except PodwrightError:
             continue
         for parent in parents:
-            metadata = parent["metadata"]
-            tool = (metadata.get("annotations") or {}).get(TOOLING, "an unknown tool")
-            name = metadata["name"].removeprefix(PARENT_PREFIX) if kind == CONFIG_MAP else metadata["name"]
-            return f"the set '{name}' ({key_of(parent, kind).title}, {tool})"
+            return describe_parent(parent, kind)
     return f"the set with the ID {identity}"
+
+
+def describe_parent(parent: Manifest, kind: Kind) -> str:
+    """A set as messages name it."""
+    metadata = parent["metadata"]
+    tool = (metadata.get("annotations") or {}).get(TOOLING, "an unknown tool")
+    name = metadata["name"].removeprefix(PARENT_PREFIX) if kind == CONFIG_MAP else metadata["name"]
+    return f"the set '{name}' ({key_of(parent, kind).title}, {tool})"

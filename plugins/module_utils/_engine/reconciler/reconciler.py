@@ -12,6 +12,7 @@ from ..cluster.kinds import BUILT_IN, CONFIG_MAP, DEFINITION, NAMESPACE
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..objects.labels import PRUNE, PRUNE_ENABLED, annotation_of
 from ..objects.readiness import PROGRESSING, Readiness, assess
+from .contents import foreign_contents
 from .desired import read_desired, read_undesired
 from .executor import Executor
 from .goal import condition_assessment
@@ -138,7 +139,7 @@ class Reconciler:
             # Until the pruned members are deleted, the parent records their kinds, too: the run after an interrupted one finds them.
             manifest = applyset.parent([*desired, *(member.key for member in found.members)], found.unlisted)
             desired[applyset.parent_key] = (CONFIG_MAP, manifest)
-        pruned, kept = _split_kept(surplus, desired, applyset)
+        pruned, kept = self._split_kept(surplus, desired, applyset)
         autoscaled = autoscaled_keys(self._client, desired, found.live, self._console, pruned)
         changes = plan(desired, found.live, options.manager, autoscaled, pruned, options.takes_over, found.unread)
         self._carry_out(outcome, changes + kept + _plan_copies(found, desired, options.manager) + unserved, applyset)
@@ -160,7 +161,7 @@ class Reconciler:
         named = {key: (kind, found.live[key]) for key, (kind, _manifest) in undesired.items() if key in found.live}
         adopt, manager = self._options.adopt, self._options.manager
         present = {key: Member(kind, key, item) for key, (kind, item) in named.items() if adopt or is_ours(item, applyset, manager)}
-        members, kept = _split_kept([member for member in found.members if member.key not in present], [], applyset)
+        members, kept = self._split_kept([member for member in found.members if member.key not in present], [], applyset, present.values())
         present |= {member.key: member for member in members}
         self._check_preconditions(present)
         changes = plan_removal(present.values(), self._options.manager) if applyset else plan_deletions(present.values())
@@ -174,6 +175,27 @@ class Reconciler:
         changes += [Change("none", key, missing[key], error=error) for key, error in found.unread.items()]
         self._carry_out(outcome, changes + kept + _plan_copies(found, undesired, manager), applyset)
         outcome.changes += absent
+
+    def _split_kept(
+        self, surplus: list[Member], desired: Collection[Key], applyset: ApplySet | None, named: Iterable[Member] = ()
+    ) -> tuple[list[Member], list[Change]]:
+        """The members to delete, and a Change that does nothing for each that is kept.
+
+        These have the annotation that says so, or are namespaces and definitions whose deletion would delete other objects that stay, of the set or of others.
+
+        Args:
+            named: what is to be deleted since a manifest names it.
+        """
+        values = {member.key: annotation_of(member.item, PRUNE) for member in surplus}
+        notes = {key: f"kept: its annotation {PRUNE} is {value}" for key, value in values.items() if value not in (None, PRUNE_ENABLED)}
+        if applyset:
+            _add_needed(notes, surplus, [*desired, *notes, *([applyset.parent_key] if notes else [])])
+            deleted = [member for member in surplus if member.key not in notes]
+            if foreign := foreign_contents(self._client, self._console, applyset, deleted, [*deleted, *named]):
+                notes |= foreign
+                _add_needed(notes, surplus, [applyset.parent_key])
+        changes = [Change("none", key, kind, before=item, after=item, note=notes[key]) for kind, key, item in surplus if key in notes]
+        return [member for member in surplus if member.key not in notes], changes
 
     def _check_preconditions(self, present: Mapping[Key, Member]) -> None:
         """Raises: PodwrightError if an object to delete is not the one of delete_options.preconditions."""
@@ -261,25 +283,18 @@ def _plan_copies(found: Observation, desired: Collection[Key], manager: str) -> 
     return [Change("none", key, kind, before=item, after=item, note=note) for kind, key, item in copies]
 
 
-def _split_kept(surplus: list[Member], desired: Collection[Key], applyset: ApplySet | None) -> tuple[list[Member], list[Change]]:
-    """The members to delete, and a Change that does nothing for each that is kept.
-
-    These have the annotation that says so, or are namespaces and definitions whose deletion would delete other objects that stay.
-    """
-    values = {member.key: annotation_of(member.item, PRUNE) for member in surplus}
-    notes = {key: f"kept: its annotation {PRUNE} is {value}" for key, value in values.items() if value not in (None, PRUNE_ENABLED)}
-    staying = [*desired, *notes, *([applyset.parent_key] if applyset and notes else [])]
-    namespaces, kinds = {key.namespace for key in staying}, {(key.group, key.kind) for key in staying}
-    for member in surplus:
-        if member.kind == NAMESPACE and member.key.name in namespaces:
-            notes.setdefault(member.key, "kept: it contains objects of the set")
-        elif member.kind == DEFINITION and (member.item["spec"]["group"], member.item["spec"]["names"]["kind"]) in kinds:
-            notes.setdefault(member.key, "kept: it defines the kind of objects of the set")
-    changes = [Change("none", key, kind, before=item, after=item, note=notes[key]) for kind, key, item in surplus if key in notes]
-    return [member for member in surplus if member.key not in notes], changes
-
-
 def _plan_parent_deletion(applyset: ApplySet, parent: Manifest, why_kept: str) -> list[Change]:
     if why_kept:
         return [Change("none", applyset.parent_key, CONFIG_MAP, before=parent, note=f"kept: members of the set {why_kept}")]
     return plan_deletions([Member(CONFIG_MAP, applyset.parent_key, parent)])
+
+
+def _add_needed(notes: dict[Key, str], members: Iterable[Member], staying: Iterable[Key]) -> None:
+    """Add the notes of namespaces and definitions without which objects that stay would be deleted."""
+    staying = list(staying)
+    namespaces, kinds = {key.namespace for key in staying}, {(key.group, key.kind) for key in staying}
+    for member in members:
+        if member.kind == NAMESPACE and member.key.name in namespaces:
+            notes.setdefault(member.key, "kept: it contains objects of the set")
+        elif member.kind == DEFINITION and (member.item["spec"]["group"], member.item["spec"]["names"]["kind"]) in kinds:
+            notes.setdefault(member.key, "kept: it defines the kind of objects of the set")

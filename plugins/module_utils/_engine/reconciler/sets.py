@@ -138,7 +138,7 @@ class ApplySet:
 
     def recorded(self, parent: Manifest | None) -> tuple[list[str], list[str]]:
         """The group kinds (`Deployment.apps`) and the namespaces, the set's own first, in the record of a live parent."""
-        kinds, namespaces = (_entries_of(parent, name) if parent else [] for name in (GROUP_KINDS, NAMESPACES))
+        kinds, namespaces = (entries_of(parent, name) if parent else [] for name in (GROUP_KINDS, NAMESPACES))
         return kinds, [self.namespace, *(namespace for namespace in namespaces if namespace != self.namespace)]
 
 
@@ -147,5 +147,6 @@ def is_record(key: Key, item: Manifest) -> bool:
     return key[:2] in _RECORDS and label_of(item, ID) is not None
 
 
-def _entries_of(parent: Manifest, annotation: str) -> list[str]:
+def entries_of(parent: Manifest, annotation: str) -> list[str]:
+    """The group kinds or namespaces in an annotation of a parent."""
     return [entry.strip() for entry in (annotation_of(parent, annotation) or "").split(",") if entry.strip()]
