@@ -165,14 +165,15 @@ options:
     choices: [fail, replace]
     default: fail
   delete_options:
-    description: Options of deletions.
+    description: Options of deletions, also of those with O(on_immutable=replace).
     type: dict
     suboptions:
       propagation_policy:
-        description: Propagation policy.
+        description:
+          - Propagation policy. Defaults to V(Background), and to V(Foreground) if an object is replaced.
+          - V(Orphan) with O(on_immutable=replace) keeps the pods of a StatefulSet or Deployment, which the new object adopts if its selector matches them.
         type: str
         choices: [Background, Foreground, Orphan]
-        default: Background
         aliases: [propagationPolicy]
       grace_period:
         description: Deletion grace period in seconds. Defaults to that of the kind.

@@ -626,6 +626,24 @@ def test_replacement_waits_until_the_object_and_its_dependents_are_gone(cluster)
     assert change.after["metadata"]["uid"] != "uid-a" and change.after["data"] == {"k": "v"}
 
 
+@pytest.mark.parametrize("propagation", ["Background", "Orphan"])
+def test_replacement_deletes_with_the_propagation_policy_of_the_user(propagation, cluster):
+    cluster.add(config("a", "old"))
+    cluster.answers["apply", "ConfigMap", "a"] = [IMMUTABLE]
+    outcome = checked(reconcile(cluster, [config("a")], on_immutable="replace", propagation=propagation, delete_uid="uid-a", delete_version="1"))
+    assert [entry[4] for entry in cluster.log if entry[0] == "delete"] == [propagation] and outcome.changes[0].action == "replace"
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("option", ["delete_uid", "delete_version"])
+def test_an_object_other_than_that_of_the_preconditions_is_not_replaced(option, check_mode, cluster):
+    cluster.add(config("a", "old"))
+    cluster.answers["try" if check_mode else "apply", "ConfigMap", "a"] = [IMMUTABLE]
+    outcome = reconcile(cluster, [config("a")], on_immutable="replace", check_mode=check_mode, **{option: "other"})
+    assert outcome.error.message.startswith("ConfigMap 'a' in namespace 'n' is not deleted: delete_options.preconditions.")
+    assert cluster.verbs("delete") == [] and not outcome.is_changed
+
+
 @pytest.mark.parametrize("why", ["refused", "finalizer"])
 def test_replacement_that_stops_half_way_says_that_the_object_was_deleted(why, cluster):
     cluster.add(config("a", "old"))

@@ -57,7 +57,6 @@ ARGUMENTS = {
             "propagation_policy": {
                 "type": "str",
                 "choices": ["Background", "Foreground", "Orphan"],
-                "default": "Background",
                 "aliases": ["propagationPolicy"],
             },
             "grace_period": {"type": "int", "aliases": ["gracePeriodSeconds"]},
@@ -142,7 +141,7 @@ def _read_options(invocation: Invocation) -> ReconcilerOptions:
         on_immutable=params["on_immutable"],
         prune=params["prune"],
         concurrency=params["concurrency"],
-        propagation=deletion.get("propagation_policy") or "Background",
+        propagation=deletion.get("propagation_policy"),
         grace_period=deletion.get("grace_period"),
         wait=params["wait"],
         wait_timeout=params["wait_timeout"],

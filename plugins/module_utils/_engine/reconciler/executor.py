@@ -16,7 +16,7 @@ from .fields import owned_fields
 from .members import is_member
 from .patching import send_merge
 from .plan import NOT_PREDICTED
-from .replacement import check_replacement, create_again, immutable_fields, precondition_error
+from .replacement import check_preconditions, check_replacement, create_again, immutable_fields, precondition_error
 from .takeover import take_over
 from .wait import wait_until_deleted, wait_until_ready
 from .waves import split_into_waves
@@ -155,12 +155,15 @@ class Executor:
 
     def _check_replacement(self, change: Change, refusal: PodwrightError) -> Manifest:
         options = self._options
-        return check_replacement(self._client, change, refusal, options.manager, options.on_immutable, options.takes_over)
+        before = check_replacement(self._client, change, refusal, options.manager, options.on_immutable, options.takes_over)
+        check_preconditions(change.key, before, options.delete_uid, options.delete_version)
+        return before
 
     def _replace(self, change: Change, refusal: PodwrightError) -> Iterator[Applied]:
         before = self._check_replacement(change, refusal)
         options, key = self._options, change.key
-        self._client.delete(change.kind, key.namespace, key.name, before["metadata"]["uid"], "Foreground", options.grace_period)
+        propagation, version = options.propagation or "Foreground", options.delete_version
+        self._client.delete(change.kind, key.namespace, key.name, before["metadata"]["uid"], propagation, options.grace_period, version=version)
         yield change.deleted_only()
         try:
             wait_until_deleted(self._client, {key: (change.kind, before)}, options.wait_timeout, self._console)
@@ -179,7 +182,7 @@ class Executor:
         # A dry run is answered before the definition that serves this version is applied.
         kind = (self._client.kinds.find_former(change.kind) if options.check_mode else None) or change.kind
         existed = self._client.delete(
-            kind, key.namespace, key.name, uid, options.propagation, options.grace_period, dry_run=options.check_mode, version=version
+            kind, key.namespace, key.name, uid, options.propagation or "Background", options.grace_period, dry_run=options.check_mode, version=version
         )
         if not existed and options.delete_version and self._client.get(change.kind, key.namespace, key.name):
             raise precondition_error(key, "resource_version", options.delete_version)

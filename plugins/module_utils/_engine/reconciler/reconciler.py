@@ -21,7 +21,7 @@ from .members import Member, copies_by_hand, is_ours, keep_sets, reject_foreign,
 from .observation import Observation, autoscaled_keys, observe, observe_set
 from .outcome import Outcome
 from .plan import Change, plan, plan_deletions, plan_removal
-from .replacement import precondition_error
+from .replacement import check_preconditions
 from .sets import ApplySet
 from .wait import explain_nothing, wait_until_ready
 
@@ -49,7 +49,7 @@ class ReconcilerOptions:
     on_immutable: str = "fail"
     prune: bool = False
     concurrency: int = 10
-    propagation: str = "Background"
+    propagation: str | None = None
     grace_period: int | None = None
     wait: bool = True
     wait_timeout: float = 120
@@ -163,7 +163,8 @@ class Reconciler:
         present = {key: Member(kind, key, item) for key, (kind, item) in named.items() if adopt or is_ours(item, applyset, manager)}
         members, kept = self._split_kept([member for member in found.members if member.key not in present], [], applyset, present.values())
         present |= {member.key: member for member in members}
-        self._check_preconditions(present)
+        for key, member in present.items():
+            check_preconditions(key, member.item, self._options.delete_uid, self._options.delete_version)
         changes = plan_removal(present.values(), self._options.manager) if applyset else plan_deletions(present.values())
         # The deletion of the parent's namespace deletes the parent.
         if applyset and found.parent and applyset.namespace_key not in present:
@@ -196,13 +197,6 @@ class Reconciler:
                 _add_needed(notes, surplus, [applyset.parent_key])
         changes = [Change("none", key, kind, before=item, after=item, note=notes[key]) for kind, key, item in surplus if key in notes]
         return [member for member in surplus if member.key not in notes], changes
-
-    def _check_preconditions(self, present: Mapping[Key, Member]) -> None:
-        """Raises: PodwrightError if an object to delete is not the one of delete_options.preconditions."""
-        for key, member in present.items():
-            for option, field, wanted in (("uid", "uid", self._options.delete_uid), ("resource_version", "resourceVersion", self._options.delete_version)):
-                if wanted and member.item["metadata"].get(field) != wanted:
-                    raise precondition_error(key, option, wanted)
 
     def _observe(self, desired: Desired, applyset: ApplySet | None) -> Observation:
         concurrency = self._options.concurrency

@@ -165,6 +165,13 @@ def _hint(error: PodwrightError) -> str:
     return "Correct the manifest, or delete the object yourself and run the task again."
 
 
+def check_preconditions(key: Key, item: Manifest, uid: str | None, version: str | None) -> None:
+    """Raises: PodwrightError if an object to delete is not the one of `delete_options.preconditions`."""
+    for option, field, wanted in (("uid", "uid", uid), ("resource_version", "resourceVersion", version)):
+        if wanted and item["metadata"].get(field) != wanted:
+            raise precondition_error(key, option, wanted)
+
+
 def precondition_error(key: Key, option: str, wanted: str) -> PodwrightError:
     """The error for an object that is not the one of `delete_options.preconditions`."""
     message = f"{key.title} is not deleted: delete_options.preconditions.{option} is {wanted}, and that of the object is another one."
