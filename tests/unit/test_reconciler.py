@@ -311,6 +311,26 @@ def test_predicted_replacement(on_immutable, cluster):
         assert outcome.error.reason == "Immutable" and not outcome.is_changed
 
 
+def test_predicted_replacement_is_what_the_run_does(cluster):
+    """The new object has neither what others have set nor what a Service was assigned; a default that nobody has set stays."""
+    theirs = {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:metadata": {"f:annotations": {".": {}, "f:note": {}}}, "f:spec": {"f:type": {}}}}
+    ours = {"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:selector": {"f:app": {}}, "f:externalName": {}}}}
+    spec = {"type": "NodePort", "selector": {"app": "a"}, "externalName": "x", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "sessionAffinity": "None"}
+    live = manifest("Service", spec=spec)
+    desired = manifest("Service", spec={"selector": {"app": "b"}})
+    patches = []
+    for request, check_mode in (("try", True), ("apply", False)):
+        cluster.add(live, annotations={"note": "x"}, managedFields=[theirs, ours])
+        cluster.answers[request, "Service", "a"] = [IMMUTABLE]
+        (change,) = checked(reconcile(cluster, [desired], on_immutable="replace", wait=False, check_mode=check_mode)).changes
+        assert change.action == "replace" and "annotations" not in change.after["metadata"]
+        patches.append({(entry["op"], entry["path"], entry.get("value")) for entry in change.patch})
+    default = ("remove", "/spec/sessionAffinity", None)  # of an API server: the cluster in memory has none
+    assert patches[0] == patches[1] - {default} and default in patches[1]
+    lost = ("/metadata/annotations", "/spec/type", "/spec/externalName", "/spec/clusterIP", "/spec/clusterIPs")
+    assert patches[0] == {*(("remove", path, None) for path in lost), ("replace", "/spec/selector/app", "b")}
+
+
 # -- writing ----------------------------------------------------------------------------------------------------
 
 
@@ -401,6 +421,24 @@ def test_replicas_are_left_to_an_autoscaler_of_that_object_only(autoscaler, is_c
     outcome = checked(reconcile(cluster, desired, wait=False))
     applied = {(c.key.namespace, c.key.name): c.desired["spec"] for c in outcome.changes if c.key.kind == "Deployment"}
     assert applied == {("n", "a"): {"replicas": 2} if is_created else {}, ("n", "b"): {"replicas": 2}, ("m", "a"): {"replicas": 2}}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize(("written", "number"), [({"replicas": 4}, 7), ({}, 7), ({"replicas": 4}, 0)])
+def test_object_that_is_created_again_starts_with_the_replicas_of_its_autoscaler(written, number, check_mode, cluster):
+    """The default of one replica would be an outage until the autoscaler has caught up."""
+    cluster.add(workload(replicas=number), annotations={AUTOSCALED: "true"})
+    cluster.answers["try" if check_mode else "apply", "Deployment", "a"] = [IMMUTABLE]
+    (change,) = checked(reconcile(cluster, [workload(**written)], on_immutable="replace", wait=False, check_mode=check_mode)).changes
+    assert (change.action, change.after["spec"]["replicas"]) == ("replace", number)
+
+
+@pytest.mark.parametrize(("written", "live", "number"), [({"replicas": 4}, 7, 7), ({}, 7, 7), ({"replicas": 4}, 0, 4), ({}, 0, None)])
+def test_object_that_is_being_deleted_leaves_its_replicas_to_the_next_one(written, live, number, cluster):
+    cluster.add(workload(replicas=live), annotations={AUTOSCALED: "true"}, deletionTimestamp="2026-01-01T00:00:00Z")
+    cluster.later.append((1, lambda: cluster.vanish("Deployment", "n", "a")))
+    (change,) = checked(reconcile(cluster, [workload(**written)], wait=False)).changes
+    assert (change.action, change.after["spec"].get("replicas")) == ("create", number)
 
 
 EXCLUDED = "may not be specified when strategy `type` is 'Recreate'"

@@ -60,7 +60,7 @@ class Applier:
 
     def create(self, change: Change) -> Manifest:
         """Create the desired object of a change whose previous one does not exist any more. Raises: PodwrightError."""
-        return self._send(change, change.desired or {})
+        return self._send(change, change.successor)
 
     def predict(self, change: Change) -> Manifest:
         """The object as the API server answers to a dry run of the change. Raises: PodwrightError."""

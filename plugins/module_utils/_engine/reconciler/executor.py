@@ -149,7 +149,7 @@ class Executor:
             if error.is_dry_run_refused:
                 return replace(change, note=NOT_PREDICTED)
             self._check_replacement(change, error)
-            return replace(change, action="replace", note=f"immutable: {immutable_fields(error)}")
+            return change.replacement(f"immutable: {immutable_fields(error)}")
 
     # -- replacing and deleting -----------------------------------------------------------------------------
 

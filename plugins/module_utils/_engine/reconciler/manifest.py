@@ -17,7 +17,7 @@ from ..libraries import load
 from ..objects.key import Key
 from ..objects.labels import KUBERNETES_REVISION
 from ..text import encode, json_text, with_integers
-from .fields import dropped_fields
+from .fields import dropped_fields, tree_of
 from .schema import MERGE_KEYS, keeps_null
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds")
 SERVER_ANNOTATIONS = (KUBERNETES_REVISION,)
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "loadBalancerIP")  # to a Service: a new one cannot have them while the old one exists
 # How a text begins that may be a manifest: JSON, JSON in base64, gzip in base64, zip in base64.
 _MANIFEST_STARTS = ("{", "[", "eyJ", "W3si", "H4sI", "UEsD")
 
@@ -167,6 +168,16 @@ def predict(live: Manifest, desired: Manifest, trees: list[Manifest]) -> Manifes
         del parent[path[-1]]
     predicted: Manifest = merge(after, desired)
     return predicted
+
+
+def predict_successor(live: Manifest, desired: Manifest) -> Manifest:
+    """The object that replaces `live`: `desired` with the defaults of the live object, which nobody has set, and without what its kind is assigned anew."""
+    entries = [entry for entry in live["metadata"].get("managedFields") or [] if entry.get("subresource") != "status"]
+    rest = live
+    if live["kind"] == "Service" and isinstance(spec := live.get("spec"), dict):
+        kept = {key: value for key, value in spec.items() if key not in ASSIGNED}
+        rest = live | {"spec": kept}
+    return predict(rest, desired, [tree for entry in entries if (tree := tree_of(entry))])
 
 
 def bare(manifest: Manifest) -> Manifest:

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .fields import is_current, owned_fields
-from .manifest import Redactor, bare, difference, predict, replicas_of
+from .manifest import Redactor, bare, difference, predict, predict_successor, replicas_of
 from .ownership import released_entries
 from .waves import wave_of
 
@@ -81,10 +81,21 @@ class Change:
         action, patch = self._resolve(self.action, after)
         return Change(action, self.key, self.kind, self.desired, self.before, after, patch, self.note)
 
+    @property
+    def successor(self) -> Manifest:
+        """The manifest of a new object in place of the live one: it keeps the number of replicas that the manifest leaves to others."""
+        return _with_replicas(self.desired or {}, self.before)
+
     def creation(self, note: str) -> Change:
         """The creation of the desired object, since the live one does not exist any more."""
-        desired = self.desired or {}
+        desired = self.successor
         return Change("create", self.key, self.kind, desired, None, desired, creation_patch(desired), note)
+
+    def replacement(self, note: str) -> Change:
+        """The replacement of the object, as predicted locally: the new one lacks what others have set."""
+        before = self.before or {}
+        after = predict_successor(before, self.successor)
+        return replace(self, action="replace", after=after, patch=difference(before, after), note=note)
 
     def applied(self, after: Manifest | None, *, action: Action | None = None, note: str = "") -> Applied:
         """The change carried out.
@@ -106,10 +117,10 @@ class Change:
 
     def _resolve(self, action: Action, after: Manifest | None) -> tuple[Action, Patch]:
         """The action and its patch: a patch that changes nothing is none."""
-        if action not in ("patch", "resize") or self.before is None or after is None:
+        if action not in ("patch", "resize", "replace") or self.before is None or after is None:
             return action, self.patch
         patch = difference(self.before, after)
-        return (action if patch or action == "resize" else "none"), patch
+        return (action if patch or action != "patch" else "none"), patch
 
     def describe(self, redactor: Redactor) -> Result:
         """The entry in the result's `plan`, with secret values redacted."""
@@ -165,10 +176,9 @@ def plan(
     """
     changes = []
     for key, (kind, manifest) in desired.items():
-        # A new object gets them all the same: an autoscaler starts from there, and not from the default of one.
-        wanted = _release_replicas(manifest, key in autoscaled and key in live)
+        wanted, item = _wanted(manifest, live.get(key), key in autoscaled), live.get(key)
         is_known = key not in unread
-        changes.append(_plan_one(key, kind, wanted, live.get(key), manager, takes_over) if is_known else Change("none", key, kind, wanted, error=unread[key]))
+        changes.append(_plan_one(key, kind, wanted, item, manager, takes_over) if is_known else Change("none", key, kind, wanted, error=unread[key]))
     changes.sort(key=lambda change: wave_of(change.key))
     return changes + plan_removal(prune, manager)
 
@@ -215,6 +225,25 @@ def _plan_one(key: Key, kind: Kind, desired: Manifest, before: Manifest | None, 
 def creation_patch(desired: Manifest) -> Patch:
     """A creation as a patch: the desired manifest, without the defaults that the API server sets."""
     return [{"op": "add", "path": "", "value": bare(desired)}]
+
+
+def _wanted(manifest: Manifest, item: Manifest | None, is_autoscaled: bool) -> Manifest:
+    """The manifest to apply: replicas that an autoscaler sets are left out, unless the object is new, for which they are the number to start from."""
+    if item is None:
+        return manifest
+    released = _release_replicas(manifest, is_autoscaled)
+    if not item["metadata"].get("deletionTimestamp"):
+        return released
+    # Many scale a workload to zero before they delete it.
+    return _with_replicas(released, item) if replicas_of(item) else manifest
+
+
+def _with_replicas(desired: Manifest, before: Manifest | None) -> Manifest:
+    """A manifest with the replicas of the previous object if it has none of its own."""
+    replicas, spec = replicas_of(before or {}), desired.get("spec", {})
+    if replicas is None or not isinstance(spec, dict) or "replicas" in spec:
+        return desired
+    return desired | {"spec": spec | {"replicas": replicas}}
 
 
 def _release_replicas(manifest: Manifest, is_autoscaled: bool) -> Manifest:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..cluster.kinds import CLAIM, DEFINITION, is_built_in
 from ..errors import PodwrightError
 from .alternatives import EXCLUSION
+from .manifest import ASSIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +35,6 @@ _IMMUTABLE = re.compile(
 )
 IMMUTABLE = "Immutable"  # reason of an error about fields that cannot be changed
 QUOTA_SECONDS, QUOTA_PAUSE = 30, 0.5
-# What a Service is assigned: a new Service cannot have it while the old one exists.
-_ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "loadBalancerIP")
 
 
 def is_immutable(error: PodwrightError, takes_over: bool = True) -> bool:
@@ -138,7 +137,7 @@ def _candidate(change: Change) -> Manifest:
     if change.key.kind != "Service" or not isinstance(desired.get("spec"), dict):
         return desired
     held, spec = live.get("spec") or {}, dict(desired["spec"])
-    for name in _ASSIGNED:
+    for name in ASSIGNED:
         if name in spec and spec[name] == held.get(name):
             del spec[name]
     taken = {port.get("nodePort") for port in held.get("ports") or []}
