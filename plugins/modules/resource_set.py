@@ -113,7 +113,9 @@ options:
     type: bool
     default: false
   hidden_fields:
-    description: Paths of fields to remove from RV(resources) and the diff, such as V(status) or V(metadata.annotations[example.com/owner]).
+    description:
+      - Paths of fields to remove from RV(resources), the diff and the patches in RV(plan), such as V(status) or V(metadata.annotations[example.com/owner]).
+      - O(plan_file) has numbers in place of their values, which show only whether a value changes.
     type: list
     elements: str
     default: []

@@ -462,7 +462,24 @@ def test_check_mode_shows_what_differs_from_manifests_though_the_user_must_not_c
     assert fields["plan"][0]["failed"] and "cannot patch" in fields["plan"][0]["note"] and cluster.objects == {}
 
 
-def test_hidden_fields_are_in_neither_the_resources_nor_the_diff(cluster):
-    invocation = Invocation(options(kind="ConfigMap", name="c", definition={"data": {"a": "b"}}, hidden_fields=["data"]), False, True, Console(), cluster)
-    fields, error = attempt(OPERATION, invocation)
-    assert error is None and "data" not in fields["result"] and "a: b" not in str(fields["diff"])
+def test_hidden_fields_are_in_no_result(cluster):
+    for value in ("hidden-1", "hidden-2"):
+        given = options(kind="ConfigMap", name="c", definition={"data": {"a": value, "b": value[-1]}}, hidden_fields=["data.a"])
+        fields, error = attempt(OPERATION, Invocation(given, False, True, Console(), cluster))
+        assert error is None and fields["result"]["data"] == {"b": value[-1]} and fields["changed"] and "hidden-" not in str(fields)
+    assert fields["plan"][0]["patch"] == [{"op": "replace", "path": "/data/b", "value": "2"}]
+    fields = done(cluster, kind="ConfigMap", name="c", definition={"data": {"a": "hidden-3", "b": "2"}}, hidden_fields=["data.a"])
+    assert fields["changed"] and fields["plan"][0]["patch"] == [], "what changed is hidden, and not that something did"
+
+
+def test_a_reviewed_plan_has_numbers_in_place_of_hidden_fields(cluster, tmp_path):
+    """A plan in which hidden values change is another one."""
+    plans = []
+    for value in ("hidden-1", "hidden-2"):
+        given = options(kind="ConfigMap", name="c", definition={"data": {"a": value}}, hidden_fields=["data.a"], plan_file=str(tmp_path / value))
+        _fields, error = attempt(OPERATION, Invocation(given, False, True, Console(), cluster))
+        text = (tmp_path / value).read_text()
+        assert error is None and "hidden-" not in text
+        plans += json.loads(text)["changes"]
+    assert plans[0]["manifest"]["data"] == {"a": "secret:1"}
+    assert plans[1]["fields"] == {"/data/a": {"before": "secret:1", "after": "secret:2"}}

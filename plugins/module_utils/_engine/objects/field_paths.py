@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import option_error
@@ -36,10 +36,14 @@ def _read_path(option: str, text: str) -> FieldPath:
     return tuple(steps)
 
 
-def without_fields(item: Manifest, paths: Iterable[FieldPath]) -> Manifest:
-    """An object without the fields of these paths; one that it lacks changes nothing."""
+def without_fields(item: Manifest, paths: Iterable[FieldPath], substitute: Callable[[Any], Any] | None = None) -> Manifest:
+    """An object without the fields of these paths; one that it lacks changes nothing.
+
+    Args:
+        substitute: returns what takes the place of a value; None removes the field.
+    """
     for path in sorted(paths, key=_place, reverse=True):  # the later items of a list first
-        item = _without(item, path)
+        item = _without(item, path, substitute)
     return item
 
 
@@ -48,13 +52,16 @@ def _place(path: FieldPath) -> list[tuple[int, str]]:
     return [(-1 if (index := parse_integer(step)) is None else index, step) for step in path]
 
 
-def _without(value: Any, path: Sequence[str]) -> Any:
+def _without(value: Any, path: Sequence[str], substitute: Callable[[Any], Any] | None) -> Any:
     step, rest = path[0], path[1:]
+
+    def left(part: Any) -> list[Any]:
+        return [_without(part, rest, substitute)] if rest else [substitute(part)] if substitute else []
+
     if isinstance(value, dict) and step in value:
-        kept = {name: part for name, part in value.items() if name != step or rest}
-        return kept | {step: _without(value[step], rest)} if rest else kept
+        return {name: part for name, own in value.items() for part in (left(own) if name == step else [own])}
     if isinstance(value, list) and step == EACH:
-        return [_without(item, rest) for item in value] if rest else []
+        return [part for item in value for part in left(item)]
     if isinstance(value, list) and (index := parse_integer(step, len(value) - 1)) is not None:
-        return value[:index] + ([_without(value[index], rest)] if rest else []) + value[index + 1 :]
+        return value[:index] + left(value[index]) + value[index + 1 :]
     return value

@@ -22,7 +22,7 @@ from ..reconciler.reviews import check_review, is_review, send_review
 from ..reconciler.sources import check_sources, list_manifests, read_manifests, selects_live, set_name_of, spread, with_names
 
 if TYPE_CHECKING:
-    from ..values import Manifest, Options, Result
+    from ..values import Options, Result
 
 ARGUMENTS = {
     **CONNECTION,
@@ -155,7 +155,7 @@ def _read_options(invocation: Invocation) -> ReconcilerOptions:
 
 def describe(invocation: Invocation, outcome: Outcome) -> Result:
     """The fields of the result."""
-    redactor = _Redactor(invocation.params["hidden_fields"])
+    redactor = Redactor(hidden_fields=invocation.params["hidden_fields"])
     fields: Result = {
         "changed": outcome.is_changed,
         "plan": [change.describe(redactor) for change in outcome.changes],
@@ -165,18 +165,6 @@ def describe(invocation: Invocation, outcome: Outcome) -> Result:
     if len(outcome.changes) == 1:
         fields["result"] = fields["resources"][0] if fields["resources"] else {}
     return fields | ({"diff": yaml_diff(outcome.changes, redactor)} if invocation.diff_mode else {})
-
-
-class _Redactor(Redactor):
-    """Removes the fields of `hidden_fields` as well."""
-
-    def __init__(self, hidden_fields: list[str]) -> None:
-        super().__init__()
-        self._paths = read_paths("hidden_fields", hidden_fields)
-
-    def redact(self, manifest: Manifest) -> Manifest:
-        """The manifest without hidden fields, with digests in place of secret values."""
-        return without_fields(super().redact(manifest), self._paths) if self._paths and manifest else super().redact(manifest)
 
 
 def secrets(params: Options) -> set[str]:

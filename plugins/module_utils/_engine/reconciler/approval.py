@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import PodwrightError, option_error
@@ -37,7 +38,7 @@ class Approval:
     """Takes the plan of an invocation before anything is written: computes its digest, writes its file, and compares it with the reviewed plan.
 
     Args:
-        params: the options of the invocation, of which `expect` and `plan_file` are read.
+        params: the options of the invocation, of which `expect`, `plan_file` and `hidden_fields` are read.
         redactor: what replaces secret values in the objects of the plan.
         clean: removes secret values from a mapping.
 
@@ -48,7 +49,9 @@ class Approval:
     def __init__(self, params: Options, redactor: type[Redactor] = Redactor, clean: Callable[[Any], Any] = lambda value: value) -> None:
         self._expect: str | None = params.get("expect")
         self._path: str | None = params.get("plan_file")
-        self._redactor, self._clean = redactor, clean
+        hidden = params.get("hidden_fields")
+        self._redactor: Callable[..., Redactor] = partial(redactor, hidden_fields=hidden) if hidden else redactor
+        self._clean = clean
         self._reviewed: Reviewed | None = None
         self._refused: list[Change] | None = None
         self.digest = ""

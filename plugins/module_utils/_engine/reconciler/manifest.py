@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PodwrightError
 from ..libraries import load
+from ..objects.field_paths import read_paths, without_fields
 from ..objects.key import Key
 from ..objects.labels import KUBERNETES_REVISION
 from ..text import encode, json_text, with_integers
@@ -204,17 +205,19 @@ class Redactor:
 
     Args:
         is_numbered: replace the values by numbers instead, in the order of their first appearance: the same in each run, and nothing to guess them by.
+        hidden_fields: paths of fields to remove as well; with numbers, which show whether a value changes, these take their place.
     """
 
-    def __init__(self, is_numbered: bool = False) -> None:
+    def __init__(self, is_numbered: bool = False, hidden_fields: Iterable[str] = ()) -> None:
         self._key = b"" if is_numbered else secrets.token_bytes(32)
         self._numbers: dict[str, int] | None = {} if is_numbered else None
         self._hidden_annotations: set[str] = set()
+        self._hidden_paths = read_paths("hidden_fields", hidden_fields)
+        self._substitute = self.digest if is_numbered else None
 
-    @staticmethod
-    def has_secrets(kind_name: str) -> bool:
-        """Whether objects of that kind contain secret values."""
-        return kind_name == "Secret"
+    def has_secrets(self, kind_name: str) -> bool:
+        """Whether objects of that kind contain what must not be shown."""
+        return bool(self._hidden_paths) or kind_name == "Secret"
 
     def digest(self, value: object) -> str:
         """The digest that replaces a value."""
@@ -227,7 +230,11 @@ class Redactor:
         return f"{len(encode(text))} bytes, {self.digest(text)}"
 
     def redact(self, manifest: Manifest) -> Manifest:
-        """The manifest with digests in place of secret values."""
+        """The manifest with digests in place of secret values, and without hidden fields."""
+        shown = self._without_secrets(manifest)
+        return without_fields(shown, self._hidden_paths, self._substitute) if self._hidden_paths and shown else shown
+
+    def _without_secrets(self, manifest: Manifest) -> Manifest:
         if not manifest or manifest.get("kind") != "Secret":
             return manifest
         redacted = drop_last_applied(manifest)

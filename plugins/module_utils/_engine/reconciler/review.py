@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..libraries import load
@@ -27,7 +27,7 @@ _encode = json.JSONEncoder(sort_keys=True).encode  # json.dumps with sort_keys c
 _IDENTITY = ("cluster", "api_version", "kind", "namespace", "name")
 
 
-def review_entries(changes: Sequence[Change], redactor: type[Redactor], clusters: Sequence[str | None] = ()) -> list[Result]:
+def review_entries(changes: Sequence[Change], redactor: Callable[..., Redactor], clusters: Sequence[str | None] = ()) -> list[Result]:
     """The entries of a plan for its review, sorted; objects that stay as they are have none.
 
     Each has `action`, `api_version`, `kind`, `namespace`, `name`, the `uid` of the live object if it is changed or deleted, and `manifest` (of an object

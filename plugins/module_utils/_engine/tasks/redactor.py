@@ -16,8 +16,7 @@ _WITH_PODS = ("Pod", "PodTemplate", "Job", "CronJob", "Deployment", "ReplicaSet"
 class TaskRedactor(Redactor):
     """Redacts the literal values of environment variables as well, which may be secrets."""
 
-    @staticmethod
-    def has_secrets(kind_name: str) -> bool:
+    def has_secrets(self, kind_name: str) -> bool:
         """Whether objects of a kind contain values to redact."""
         return kind_name in ("Secret", *_WITH_PODS)
 
