@@ -164,6 +164,21 @@ def test_a_patch_keeps_the_fields_that_it_does_not_name(cluster):
     assert {content_type for content_type, _dry_run in cluster.patches} == {STRATEGIC_PATCH}
 
 
+@pytest.mark.parametrize("merge_type", ["strategic-merge", "merge"])
+def test_patches_of_one_object_are_sent_in_the_order_of_their_documents(cluster, merge_type):
+    """Each is planned on what the one before has made of the object, also in check mode."""
+    cluster.add("ConfigMap", "c", data={"a": "0"})
+    named = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    manifests = [named | {"data": {"a": str(number)} | ({"b": "x"} if number == 2 else {})} for number in (1, 2, 3, 0)]
+    given = {"state": "patched", "definition": manifests, "merge_type": [merge_type], "concurrency": 4}
+    predicted, error = run(cluster, check_mode=True, **given)
+    assert error is None and cluster.writes == []
+    fields = done(cluster, **given)
+    assert fields["plan"] == predicted["plan"] and cluster.objects["ConfigMap", "n", "c"]["data"] == {"a": "0", "b": "x"}
+    patches = [{entry["path"]: entry["value"] for entry in entry["patch"]} for entry in fields["plan"]]
+    assert patches == [{"/data/a": "1"}, {"/data/a": "2", "/data/b": "x"}, {"/data/a": "3"}, {"/data/a": "0"}]
+
+
 def test_a_json_patch_is_sent_as_it_is(cluster):
     cluster.add("ConfigMap", "c", data={"a": "1"})
     fields = done(cluster, kind="cm", name="c", state="patched", patch=[{"op": "add", "path": "/data/b", "value": "2"}])

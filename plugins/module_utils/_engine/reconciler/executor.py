@@ -14,7 +14,7 @@ from .applier import Applier
 from .definitions import PAUSE, ChangedDefinitions, try_former
 from .fields import owned_fields
 from .members import is_member
-from .patching import send_merge
+from .patching import SentPatch, follow, send_merge
 from .plan import NOT_PREDICTED
 from .replacement import check_preconditions, check_replacement, create_again, immutable_fields, precondition_error
 from .takeover import take_over
@@ -24,6 +24,7 @@ from .waves import split_into_waves
 if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
+    from ..objects.key import Key
     from ..values import Manifest
     from .plan import Applied, Change
     from .reconciler import ReconcilerOptions
@@ -52,11 +53,14 @@ class Executor:
         """
         failed: list[PodwrightError] = []
         is_incomplete = False  # whether an object could not be applied
+        sent: dict[Key, SentPatch] = {}
         for wave in split_into_waves(changes, applyset):
             if failed and not self._options.check_mode:
                 wave = [_spare(change, applyset, is_incomplete) for change in wave]
+            wave = [follow(change, sent.get(change.key), self._options.check_mode) for change in wave]
             results = call_in_threads(lambda change: self._attempt(change, applyset), wave, max(1, self._options.concurrency))
             yield from (change for change, _error in results)
+            sent |= {patch.key: SentPatch(patch.merge, done) for patch, (done, error) in zip(wave, results) if patch.merge and not error}
             failed += [error for _change, error in results if error]
             is_incomplete = is_incomplete or any(error and change.desired for change, error in results)
             if failed and not self._options.continue_on_error:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..cluster.client import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
 from ..cluster.kinds import is_built_in
@@ -13,6 +14,7 @@ from ..objects.key import Key
 from ..threads import call_in_threads
 from .desired import complete
 from .manifest import check_manifest
+from .manifest import merge as merge_values
 from .plan import Change, Merge
 
 if TYPE_CHECKING:
@@ -81,6 +83,31 @@ class Patches:
             body = manifest | {"apiVersion": kind.api_version, "kind": kind.name}
             merge = Merge(body, tuple(_TYPES[name] for name in self.merge_types or suited))
         return Change("patch", key, kind, before=live, after=live, merge=merge)
+
+
+class SentPatch(NamedTuple):
+    """A patch that was sent, and what it did."""
+
+    merge: Merge
+    done: Change
+
+
+def follow(change: Change, earlier: SentPatch | None, check_mode: bool) -> Change:
+    """The change, planned on the object as an earlier patch of this run left it; a dry run, before which nothing was written, sends both patches as one."""
+    if not earlier or not change.merge:
+        return change
+    merge, item = change.merge, earlier.done.after
+    if check_mode and isinstance(merge.body, dict):
+        join = merge_values if merge.content_types[0] == STRATEGIC_PATCH else _join
+        merge = replace(merge, body=join(earlier.merge.body, merge.body))
+    return replace(change, before=item, after=item, merge=merge)
+
+
+def _join(one: Any, other: Any) -> Any:
+    """Two JSON merge patches (RFC 7396) as one."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return other
+    return one | {key: _join(one[key], value) if key in one else value for key, value in other.items()}
 
 
 def send_merge(client: Client, change: Change, merge: Merge, manager: str, dry_run: bool) -> Manifest:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -34,10 +34,13 @@ def wave_of(key: Key) -> int:
 
 
 def split_into_waves(changes: Iterable[Change], applyset: ApplySet | None) -> list[list[Change]]:
-    """The changes in lists of one wave each, in the order in which to carry them out."""
-    groups: defaultdict[tuple[bool, int], list[Change]] = defaultdict(list)
+    """The changes in lists of one wave each, in the order in which to carry them out. Several of one object, which are patches, keep their order."""
+    groups: defaultdict[tuple[bool, int, int], list[Change]] = defaultdict(list)
+    seen: Counter[Key] = Counter()
     for change in changes:
-        groups[_position(change, applyset)].append(change)
+        is_deletion, number = _position(change, applyset)
+        groups[is_deletion, number, seen[change.key]].append(change)
+        seen[change.key] += 1
     return [groups[position] for position in sorted(groups)]
 
 
