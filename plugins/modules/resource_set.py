@@ -200,6 +200,7 @@ options:
     description:
       - Wait until the objects are ready (a Deployment rolled out, a Job complete, a claim bound) or deleted.
       - The ready pods of workloads are counted, since a status counts deleted pods for a moment. Without permission to list pods it warns.
+      - With O(state=patched), objects that are being deleted are not waited for.
     type: bool
     default: true
   wait_timeout:

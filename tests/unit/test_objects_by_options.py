@@ -179,6 +179,21 @@ def test_patches_of_one_object_are_sent_in_the_order_of_their_documents(cluster,
     assert patches == [{"/data/a": "1"}, {"/data/a": "2", "/data/b": "x"}, {"/data/a": "3"}, {"/data/a": "0"}]
 
 
+def test_a_patch_of_an_object_that_is_being_deleted_does_not_wait_until_it_is_ready(cluster):
+    """It is what the hint of a deletion says that finalizers block; the object is deleted at once."""
+    cluster.add("ConfigMap", "c", data={"a": "1"}, metadata={"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["x/y"]})
+    patch = cluster.patch
+
+    def patch_and_delete(kind, namespace, name, *rest, **options):
+        after = patch(kind, namespace, name, *rest, **options)
+        del cluster.objects[kind.name, namespace, name]
+        return after
+
+    cluster.patch = patch_and_delete
+    fields = done(cluster, kind="ConfigMap", name="c", state="patched", definition={"data": {"a": "2"}}, wait=True, wait_timeout=1)
+    assert fields["changed"] and cluster.objects == {}
+
+
 def test_a_json_patch_is_sent_as_it_is(cluster):
     cluster.add("ConfigMap", "c", data={"a": "1"})
     fields = done(cluster, kind="cm", name="c", state="patched", patch=[{"op": "add", "path": "/data/b", "value": "2"}])

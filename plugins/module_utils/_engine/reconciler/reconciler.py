@@ -222,10 +222,12 @@ class Reconciler:
 
     def _wait(self, outcome: Outcome, applyset: ApplySet | None = None) -> None:
         """Wait until the objects are ready, or meet `wait_condition`. Raises: PodwrightError."""
-        awaited = {change.key: (change.kind, change.after) for change in outcome.changes if change.after is not None}
+        condition = self._options.wait_condition
+        # Whoever patches an object that is being deleted, such as its finalizers, does not expect it to become ready.
+        living = [change for change in outcome.changes if change.after and (condition or "deletionTimestamp" not in change.after["metadata"])]
+        awaited = {change.key: (change.kind, change.after) for change in living if change.after}
         if applyset:
             awaited.pop(applyset.parent_key, None)
-        condition = self._options.wait_condition
         how = {"assess_item": condition_assessment(condition)} if condition else {}
         latest = wait_until_ready(self._client, awaited, self._options.wait_timeout, self._console, explain=self._explain, **how)
         for change in outcome.changes:
