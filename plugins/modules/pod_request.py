@@ -10,7 +10,8 @@ version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Sends HTTP, HTTPS or gRPC requests to a port of a pod through a port-forward of the API server. The port need not be reachable from other pods.
-  - For a Service, sends the requests to one of its ready pods, at the target port of the Service.
+  - For a Service, sends the requests to one of the pods to which it sends traffic, at the target port. They name the port of the Service.
+  - In check mode, requests to a pod or Service that does not exist yet are skipped, since an earlier task may create it.
   - Returns the response like M(ansible.builtin.uri). Redirects are not followed.
 extends_documentation_fragment:
   - podwright.core.connection
@@ -31,7 +32,7 @@ options:
         description: HTTP method. Methods other than V(GET), V(HEAD) and V(OPTIONS) report a change and are not sent in check mode.
         type: str
       path: &path
-        description: Path and query. Characters that are not allowed in them are percent-encoded.
+        description: Path and query. Characters that are not allowed in them are percent-encoded, and a percent sign that encodes none.
         type: str
       headers: &headers
         description: HTTP headers, or metadata of a gRPC call, in which the value of a name with the suffix C(-bin) is in base64.
@@ -66,7 +67,7 @@ options:
     description: Name of the Service.
     type: str
   port:
-    description: Number of the port, or its name in the pod or Service.
+    description: Number of the TCP port, or its name in the pod or Service.
     type: str
     required: true
   server_name:

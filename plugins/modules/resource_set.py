@@ -51,7 +51,8 @@ options:
     description:
       - V(present) applies the manifests. V(absent) deletes their objects, or with O(set) every member of the set.
       - V(patched) merges the manifests or O(patch) into existing objects. Fields that these do not contain are kept, whoever set them, and
-        an object that does not exist is not created. Several manifests of one object are merged in their order.
+        an object that does not exist is not created.
+      - Several manifests of one object are merged in their order.
       - The record of the set is deleted last, so that a run that failed or was interrupted can be repeated. Without it, as after the deletion of the
         namespace of the set, V(absent) finds no members, and those in other namespaces or in none are kept.
     type: str

@@ -42,6 +42,7 @@ def test_a_body_that_is_not_a_form_is_an_error():
 
 def test_only_characters_that_a_target_cannot_have_are_encoded():
     assert client.quote_target("/a b/ä?c=d%20e&f=[1]#g") == "/a%20b/%C3%A4?c=d%20e&f=[1]%23g"
+    assert client.quote_target("/100%/5%2/%zz/%2F") == "/100%25/5%252/%25zz/%2F"
 
 
 def respond(content):

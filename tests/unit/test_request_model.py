@@ -144,19 +144,34 @@ def check(item, own, answered, is_sent, check_mode, trace):
         assert own["content"] == body.decode("utf-8", "replace"), trace
 
 
-@pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize(
     ("given", "reason"), [({"pod": "gone"}, "NotFound"), ({"port": "http"}, "BadOption"), ({"pod": None, "service": "gone"}, "NotFound"), ({}, "Forbidden")]
 )
-def test_a_request_without_a_response_has_the_status_of_uri(given, reason, check_mode):
+def test_a_request_without_a_response_has_the_status_of_uri(given, reason):
     """So that `until: result.status == 200` waits for a pod that is still to be created, or does not listen yet."""
     server = Server()
     server.refused = {True}
-    result, error = perform(server, given, check_mode)
+    result, error = perform(server, given)
     assert error.reason == reason and result["status"] == -1 and result["failed"] and not result["changed"]
     requests = {"requests": [{"path": "/a"}, {"method": "POST"}] if given else [{"path": "/a"}, {"path": "/b"}]}
-    result, _error = perform(server, given | requests, check_mode)
+    result, _error = perform(server, given | requests)
     assert [(own["status"], own["failed"], own["changed"], own["reason"]) for own in result["results"]] == [(-1, True, False, reason)] * 2
+
+
+@pytest.mark.parametrize("given", [{"pod": "gone"}, {"pod": None, "service": "gone"}, {"pod": None, "service": "idle"}])
+def test_requests_to_what_earlier_tasks_of_the_playbook_would_create_are_skipped_in_check_mode(given):
+    result, error = perform(Server(), given | {"requests": [{"path": "/a"}, {"method": "POST"}]}, check_mode=True)
+    assert error is None and result["changed"]
+    assert [(own["status"], own["skipped"], own["failed"], own["changed"]) for own in result["results"]] == [(-1, True, False, False), (-1, True, False, True)]
+    assert result["results"][0]["msg"].startswith("Check mode: GET /a was not sent: ") and f"'{given.get('service') or 'gone'}'" in result["results"][0]["msg"]
+    _result, error = perform(Server(), given | {"port": "http"})
+    assert error is not None
+
+
+@pytest.mark.parametrize("port", ["http", "0", "-1"])
+def test_an_invalid_port_is_an_error_in_check_mode_too(port):
+    _result, error = perform(Server(), {"port": port}, check_mode=True)
+    assert error.reason == "BadOption"
 
 
 def perform(server, params, check_mode=False):
@@ -165,6 +180,7 @@ def perform(server, params, check_mode=False):
     cluster.branch = lambda: cluster
     cluster.streams = type("Streams", (), {"cancel": lambda self: None})()
     cluster.objects["Pod", "n", "web"] = {"metadata": {"name": "web", "namespace": "n"}, "spec": {"containers": [{"name": "task"}]}}
+    cluster.objects["Service", "n", "idle"] = {"metadata": {"name": "idle"}, "spec": {"selector": {"a": "b"}, "ports": [{"name": "http", "port": 80}]}}
     full = {name: entry.get("default") for name, entry in pod_request.ARGUMENTS.items()} | {"namespace": "n", "pod": "web", "port": "80", "timeout": 5} | params
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pod_request, "Connection", server.connection)

@@ -35,6 +35,7 @@ _CHARSET = re.compile(
     re.IGNORECASE,
 )
 _GZIP = b"\x1f\x8b"
+_LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _TARGET_CHARACTERS = "/?:@!$&'()*+,;=-._~%[]"  # RFC 3986, 3.3 and 3.4
 
 
@@ -125,8 +126,8 @@ def is_header_value(text: str) -> bool:
 
 
 def quote_target(text: str) -> str:
-    """A path and query whose other characters than those of RFC 3986 are percent-encoded."""
-    return urllib.parse.quote(text, safe=_TARGET_CHARACTERS)
+    """A path and query whose other characters than those of RFC 3986 are percent-encoded, also a percent sign that encodes none."""
+    return urllib.parse.quote(_LONE_PERCENT.sub("%25", text), safe=_TARGET_CHARACTERS)
 
 
 def encode_body(body: Any, body_format: str, headers: dict[str, str]) -> tuple[bytes | None, dict[str, str]]:

@@ -25,21 +25,18 @@ from ..clients.http import (
     quote_target,
     send,
 )
-from ..cluster.kinds import POD, SERVICE
+from ..cluster.endpoint import NO_PODS, Endpoint, find_pod_endpoint, find_service_endpoint
 from ..cluster.port_forward import Connection, Listener
-from ..errors import PodwrightError, as_podwright_error, not_found_error, option_error
-from ..objects.containers import long_running_containers
-from ..objects.pod_status import is_serving
-from ..objects.selectors import pod_selector
+from ..errors import PodwrightError, as_podwright_error, option_error
 from ..operation import Invocation, Operation
 from ..tasks.redactor import TaskRedactor
-from ..text import MAX_PORT, parse_integer, scalar_text
+from ..text import scalar_text
 from ..threads import call_in_threads
 
 if TYPE_CHECKING:
     from ..arguments import Arguments
     from ..cluster.client import Client
-    from ..values import Manifest, Options, Result
+    from ..values import Options, Result
 
 MAX_RESPONSE = 4 * MAX_BODY_BYTES  # bytes that are received of an HTTP response, with its headers and encoding
 NO_STATUS = -1  # of a request without a response, as with ansible.builtin.uri, so that `until: result.status == 200` waits for one
@@ -73,19 +70,6 @@ ARGUMENTS = {
 }
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """A port of a pod, and the host that the requests name."""
-
-    namespace: str
-    pod: str
-    port: int
-    host: str
-
-    def __str__(self) -> str:
-        return f"port {self.port} of pod '{self.pod}' in namespace '{self.namespace}'"
-
-
 @dataclass
 class Exchange:
     """One request and its response.
@@ -97,6 +81,7 @@ class Exchange:
         fields: fields of the result that the response determines.
         is_sent: whether the server may have received the request.
         error: why the request failed, or None.
+        obstacle: why it could not be sent in check mode, or an empty string.
         elapsed: duration in seconds.
     """
 
@@ -106,6 +91,7 @@ class Exchange:
     fields: Result = field(default_factory=dict)
     is_sent: bool = False
     error: PodwrightError | None = None
+    obstacle: str = ""
     elapsed: float = 0
 
     def __str__(self) -> str:
@@ -126,8 +112,12 @@ def run(invocation: Invocation, outcome: list[Exchange]) -> None:
     try:
         endpoint = _find_endpoint(invocation)
     except PodwrightError as error:
+        # Earlier tasks of the playbook may create the pod.
+        is_missing = invocation.check_mode and (error.is_not_found or error.reason == NO_PODS)
         for each in outcome:
-            each.error = error
+            each.error, each.obstacle = (None, error.message) if is_missing else (error, "")
+        if is_missing:
+            return
         raise
     client = invocation.client.branch()
     call_in_threads(lambda each: _perform(invocation, client, endpoint, each), outcome, params["concurrency"], client.streams.cancel)
@@ -167,54 +157,15 @@ def prepare(options: Options, prefix: str) -> Exchange:
 
 
 def _find_endpoint(invocation: Invocation) -> Endpoint:
-    """The port of the pod; for a Service, of one of its ready pods."""
-    params, namespace = invocation.params, invocation.namespace
+    """The port of the pod; for a Service, of one of its pods. Raises: PodwrightError."""
+    params, client, namespace = invocation.params, invocation.client, invocation.namespace
     if params["pod"]:
-        pod = invocation.client.get(POD, namespace, params["pod"])
-        if pod is None:
-            raise not_found_error("Pod", params["pod"], namespace, "Check pod and namespace.")
-        return Endpoint(namespace, params["pod"], _port_of(pod, params["port"]), params["server_name"] or params["pod"])
-    if not params["service"]:
+        found = find_pod_endpoint(client, namespace, params["pod"], params["port"])
+    elif params["service"]:
+        found = find_service_endpoint(client, namespace, params["service"], params["port"])
+    else:
         raise option_error("pod", "must be set unless service is.")
-    service = invocation.client.get(SERVICE, namespace, params["service"])
-    if service is None:
-        raise not_found_error("Service", params["service"], namespace, "Check service and namespace.")
-    ports = service["spec"].get("ports") or []
-    port = next((port for port in ports if params["port"] in (str(port["port"]), port.get("name"))), None)
-    if port is None:
-        raise _port_not_found(params["port"], f"Service '{params['service']}'", [(port["port"], port.get("name")) for port in ports])
-    pod = _choose_pod(invocation, service)
-    host = params["server_name"] or f"{params['service']}.{namespace}.svc"
-    return Endpoint(namespace, pod["metadata"]["name"], _port_of(pod, str(port.get("targetPort") or port["port"])), host)
-
-
-def _choose_pod(invocation: Invocation, service: Manifest) -> Manifest:
-    name, selector = service["metadata"]["name"], pod_selector(service)
-    if not selector:
-        raise PodwrightError(f"Service '{name}' in namespace '{invocation.namespace}' has no selector.", reason="NoPods", hint="Set pod instead of service.")
-    pods, _version = invocation.client.list(POD, invocation.namespace, label_selector=selector)
-    ready = [pod for pod in pods if is_serving(pod)]
-    if not ready:
-        message = f"Service '{name}' in namespace '{invocation.namespace}' has no ready pods; it selects {len(pods)} pods."
-        raise PodwrightError(message, reason="NoPods", hint="Wait for them with pod_info and wait_for: ready.")
-    return min(ready, key=lambda pod: pod["metadata"]["name"])
-
-
-def _port_of(pod: Manifest, port: str) -> int:
-    """The number of a port, from its number or name."""
-    number = parse_integer(port, MAX_PORT, 1)
-    if number is not None:
-        return number
-    ports = [(int(entry["containerPort"]), entry.get("name")) for container in long_running_containers(pod) for entry in container.get("ports") or []]
-    number = next((number for number, name in ports if name == port), None)
-    if number is None:
-        raise _port_not_found(port, f"pod '{pod['metadata']['name']}'", ports)
-    return number
-
-
-def _port_not_found(port: str, place: str, ports: list[tuple[int, str | None]]) -> PodwrightError:
-    known = ", ".join(f"{number} ({name})" if name else str(number) for number, name in ports)
-    return option_error("port", f"'{port}' not found in {place}; ports: {known or 'none'}.")
+    return replace(found, host=params["server_name"] or found.host)
 
 
 # -- sending --------------------------------------------------------------------------------------------------
@@ -237,12 +188,12 @@ def _perform(invocation: Invocation, client: Client, endpoint: Endpoint, each: E
 
 def _send_http(invocation: Invocation, client: Client, endpoint: Endpoint, each: Exchange) -> None:
     request = each.http
-    each.fields["url"] = f"{request.scheme}://{endpoint.host}:{endpoint.port}{request.target}"
+    each.fields["url"] = f"{request.scheme}://{endpoint.host}:{endpoint.host_port}{request.target}"
     deadline = client.clock.monotonic() + request.timeout
     with Connection(client, endpoint.namespace, endpoint.pod, endpoint.port, MAX_RESPONSE, deadline) as forward:
         left = replace(request, timeout=max(deadline - client.clock.monotonic(), 0.01))
         try:
-            response = send(forward.socket, endpoint.host, endpoint.port, left, invocation.params["server_ca"], partial(setattr, each, "is_sent", True))
+            response = send(forward.socket, endpoint.host, endpoint.host_port, left, invocation.params["server_ca"], partial(setattr, each, "is_sent", True))
         except (http.client.HTTPException, OSError) as error:
             explanation = explain_failure(error, request.timeout)
             is_partial = isinstance(error, http.client.IncompleteRead)
@@ -284,7 +235,7 @@ def _read_response(response: HttpResponse, each: Exchange) -> None:
 def _call_grpc(client: Client, endpoint: Endpoint, each: Exchange) -> None:
     options = each.options
     service, method = options["grpc_method"].split("/")
-    each.fields["url"] = f"grpc://{endpoint.host}:{endpoint.port}/{service}/{method}"
+    each.fields["url"] = f"grpc://{endpoint.host}:{endpoint.host_port}/{service}/{method}"
     with Listener(client, endpoint.namespace, endpoint.pod, endpoint.port, client.clock.monotonic() + options["timeout"]) as listener:
         try:
             message = grpc_call.call(
@@ -314,9 +265,10 @@ def describe(invocation: Invocation, outcome: list[Exchange]) -> Result:
 
 def _describe(invocation: Invocation, each: Exchange) -> Result:
     error = each.error
-    if invocation.check_mode and not each.is_safe and not error:
-        return {"changed": True, "failed": False, "skipped": True, "msg": f"Check mode: {each} was not sent."}
     fields: Result = {} if each.options["protocol"] == "grpc" else {"status": NO_STATUS}
+    if invocation.check_mode and not error and (each.obstacle or not each.is_safe):
+        why = f": {each.obstacle}" if each.obstacle else "."
+        return fields | {"changed": not each.is_safe, "failed": False, "skipped": True, "msg": f"Check mode: {each} was not sent{why}"}
     fields |= {"failed": bool(error), "changed": each.is_sent and not each.is_safe, "elapsed": each.elapsed} | each.fields
     if error:
         fields |= {"msg": error.message, "reason": error.reason} | ({"hint": error.hint} if error.hint else {})

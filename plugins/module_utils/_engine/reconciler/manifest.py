@@ -172,7 +172,7 @@ def predict(live: Manifest, desired: Manifest, trees: list[Manifest]) -> Manifes
 
 
 def predict_successor(live: Manifest, desired: Manifest) -> Manifest:
-    """The object that replaces `live`: `desired` with the defaults of the live object, which nobody has set, and without what its kind is assigned anew."""
+    """The object that replaces `live`: `desired` with the defaults of the live object, which nobody has set, but not the addresses of a Service."""
     entries = [entry for entry in live["metadata"].get("managedFields") or [] if entry.get("subresource") != "status"]
     rest = live
     if live["kind"] == "Service" and isinstance(spec := live.get("spec"), dict):
