@@ -124,7 +124,9 @@ def test_a_container_that_its_node_has_lost_is_an_interruption():
         (137, "ContainerStatusUnknown", None, "Deleted"),
         (3, "Error", "2026-01-01T00:00:29Z", "Error"),  # it had failed before
         (137, "OOMKilled", "2026-01-01T00:00:40Z", "OOMKilled"),
-        (0, "Completed", "2026-01-01T00:00:40Z", "Completed"),  # as a Job counts it
+        (0, "Completed", "2026-01-01T00:00:31Z", "Deleted"),  # it stopped because it was told to
+        (0, "Completed", "2026-01-01T00:00:30Z", "Completed"),  # it had perhaps finished before, within the second
+        (0, "Completed", None, "Completed"),
     ],
 )
 @pytest.mark.parametrize("phase", ["Running", "Failed"])
@@ -138,6 +140,33 @@ def test_a_task_whose_pod_is_deleted_while_it_runs_is_interrupted(code, word, fi
     assert ("deleted from outside while it ran; " in status.message) == status.is_interrupted
     item["status"] = {"phase": "Failed", "initContainerStatuses": [{"name": "i", "state": terminated}]}
     assert not code or read_pod(item).is_interrupted == status.is_interrupted
+
+
+@pytest.mark.parametrize("condition", ["DisruptionTarget", "TerminationTarget"])
+@pytest.mark.parametrize(("phase", "policy"), [("Running", "Never"), ("Succeeded", "Never"), ("Succeeded", "OnFailure"), ("Failed", "Never")])
+def test_a_task_that_exits_with_0_because_it_is_evicted_is_interrupted(condition, phase, policy):
+    """The time of the condition is that of the request; a pod that had finished by then, or that a Job counts, has succeeded."""
+    cause = {"type": condition, "status": "True", "reason": "EvictionByEvictionAPI", "message": "evicting", "lastTransitionTime": "2026-01-01T00:00:30Z"}
+    terminated = {"exitCode": 0, "reason": "Completed", "finishedAt": "2026-01-01T00:00:30Z"}
+    item = pod(phase, {"terminated": terminated}, policy, [cause])
+    item["metadata"] |= {"deletionTimestamp": "2026-01-01T00:01:00Z", "deletionGracePeriodSeconds": 30}
+    status = read_pod(item)
+    assert (status.state, status.reason, status.rc, status.is_interrupted) == ("failed", "EvictionByEvictionAPI", 0, True)
+    assert status.message.startswith("evicting")
+    terminated["finishedAt"] = "2026-01-01T00:00:29Z"
+    assert (read_pod(item).state, read_pod(item).rc) == ("succeeded", 0)
+
+
+def test_kubernetes_decides_about_a_deleted_pod_of_a_job_and_nobody_about_one_that_was_not_deleted():
+    terminated = {"exitCode": 0, "reason": "Completed", "finishedAt": "2026-01-01T00:00:40Z"}
+    item = pod("Succeeded", {"terminated": terminated}, conditions=DISRUPTED)  # it was not preempted after all
+    assert read_pod(item).state == "succeeded"
+    item["metadata"] |= {"deletionTimestamp": "2026-01-01T00:01:00Z", "deletionGracePeriodSeconds": 30}
+    assert read_pod(item).state == "failed"
+    item["metadata"]["ownerReferences"] = [{"kind": "Job", "name": "j", "uid": "u", "controller": True}]
+    assert read_pod(item).state == "succeeded"
+    evicted = failed_pod(0, "2026-01-01T00:00:40Z", "Evicted", conditions=DISRUPTED)
+    assert read_pod(evicted).is_interrupted  # by its kubelet, which deletes nothing
 
 
 def test_a_container_that_is_about_to_be_restarted_is_not_being_created():

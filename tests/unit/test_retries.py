@@ -7,6 +7,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import TASK, label_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decision import CREATE, NONE, REPLACE, decide
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
@@ -142,6 +143,45 @@ def test_only_what_retry_on_names_is_retried():
     made = session({"flaky": [75, 2, 0]})
     fields, error = made.perform(batch("flaky", retries=5, retry_on=[75]))
     assert error and (fields["tasks"][0]["attempt"], fields["tasks"][0]["rc"]) == (2, 2)
+
+
+def drained(made, name):
+    """Evict the first pod of a task in the middle of its work; its command stops cleanly, with exit code 0."""
+    step, evicted = made.cluster._pod_step, []
+    request = {"deletionTimestamp": "2026-01-01T00:01:00Z", "deletionGracePeriodSeconds": 30}
+    target = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "evicting"}
+    ended = {"name": "task", "state": {"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": "2026-01-01T00:00:31Z"}}}
+
+    def evict(pod):
+        evicted.append(pod)
+        pod["metadata"] |= request
+        pod["status"] |= {"phase": "Succeeded", "conditions": [target], "containerStatuses": [ended]}
+
+    def advance(pod):
+        if evicted or label_of(pod, TASK) != name or pod["status"]["phase"] != "Running":
+            return step(pod)
+        return lambda: made.cluster._modify(pod, evict)
+
+    made.cluster._pod_step = advance
+
+
+@pytest.mark.parametrize(("retries", "attempt"), [(1, 2), (0, 1)])
+def test_a_task_that_stopped_cleanly_because_it_was_evicted_is_run_again_before_others_use_its_work(retries, attempt):
+    made = session({})
+    drained(made, "build")
+    params = batch("build", needing("publish", "build"), retries=retries, retry_on=["Interrupted"], cleanup="on_success", record=True)
+    fields, error = made.perform(params)
+    by_name = {task["name"]: task for task in fields["tasks"]}
+    assert by_name["build"]["attempt"] == attempt and bool(error) == (not retries)
+    if retries:
+        assert states(fields) == {"build": "succeeded", "publish": "succeeded"}
+        return
+    assert states(fields) == {"build": "failed", "publish": "skipped"} and by_name["publish"]["reason"] == "NeedFailed"
+    assert (by_name["build"]["reason"], by_name["build"]["rc"]) == ("EvictionByEvictionAPI", 0)
+    record = read_record(made.cluster.objects["ConfigMap", "n", "podwright-record-build"])
+    assert record.status.state == "failed" and record.status.is_interrupted
+    fields, error = made.perform(params)
+    assert error is None and states(fields) == {"build": "succeeded", "publish": "succeeded"}
 
 
 def test_stop_does_not_wait_for_a_delayed_retry():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..values import Manifest
 from .containers import container_status, container_statuses, default_container, ephemeral_names, explain_start, sidecars
+from .interruptions import deletion_requested_at, read_interruption, termination, was_stopped, was_terminated
 from .quantity import same_quantity
 from .readiness import condition
 from .resource_claims import describe_awaited_claims
@@ -33,27 +34,13 @@ _WAITING_GRACE = {
 }
 NOT_STARTED = "StartError"
 DELETED = "Deleted"  # reason of a task whose pod was deleted before it had finished
+WHILE_IT_RAN = "it was deleted from outside while it ran"
 UNKNOWN = "ContainerStatusUnknown"  # of a container that the kubelet has lost, such as when its node was restarted; its exit code is made up
 OUT_OF_MEMORY = "it used more memory than its limit allows"
 GATED = "SchedulingGated"  # reason of a pod that must not be scheduled yet
-# Conditions of a pod that is terminated from outside: by Kubernetes (KEP-3329), or by Kueue, which evicts a Workload.
-_TERMINATIONS = ("DisruptionTarget", "TerminationTarget")
 # Why the container runtime did not start a command if it is not at fault: the kubelet or the runtime was stopped, or too slow.
 _CANCELLED = re.compile(r"context (canceled|deadline exceeded)|ttrpc: closed|code = Unavailable")
 _UNREAD = re.compile("failed to sync (configmap|secret) cache")  # the kubelet does not know yet what is wrong, if anything
-_INTERRUPTIONS = (
-    "Evicted",
-    "NodeLost",
-    "Preempting",
-    "Preempted",
-    "Shutdown",
-    "NodeShutdown",
-    "Terminated",
-    "NodeAffinity",
-    "TopologyAffinityError",
-    "UnexpectedAdmissionError",
-)
-_OUT_OF = "OutOf"  # with the name of any resource that the node lacks, as in OutOfcpu or OutOfephemeral-storage
 
 
 @dataclass(frozen=True)
@@ -95,11 +82,14 @@ def read_pod(pod: Manifest) -> Status:
     restarts = pod["spec"].get("restartPolicy", "Always") == "Always"
     state = _task_state(pod)
     terminated = state.get("terminated")
-    if terminated and not restarts and terminated["exitCode"] == 0 and not _was_terminated(pod, status, terminated):
+    if terminated and not restarts and terminated["exitCode"] == 0 and not was_terminated(pod, terminated):
+        if was_stopped(pod, terminated):
+            stopped = _read_deletion("failed", pod, WHILE_IT_RAN)
+            return replace(stopped, message=f"{stopped.message}; its command exited with exit code 0 after the request", rc=0)
         return Status("succeeded", terminated.get("reason") or "Completed", "", 0)
     if status.get("phase") == "Succeeded":
         return Status("succeeded", "Completed", "", (terminated or {}).get("exitCode", 0))
-    interruption = _interruption(pod, status)
+    interruption = read_interruption(pod)
     if status.get("phase") == "Failed" or (terminated and pod["spec"].get("restartPolicy") == "Never"):
         failure = _read_failure(pod, status, terminated, interruption)
         return _blame_deletion(pod, failure, terminated or _failed_init(pod))
@@ -108,22 +98,10 @@ def read_pod(pod: Manifest) -> Status:
     return _read_active(pod, status, state)
 
 
-def _was_terminated(pod: Manifest, status: Manifest, terminated: Manifest) -> bool:
-    """Whether the task's container was running when its failed pod was terminated: by its deadline, an eviction or the loss of its node."""
-    if status.get("phase") != "Failed" or not (status.get("reason") or _interruption(pod, status)):
-        return False
-    end = read_timestamp(termination(pod).get("lastTransitionTime"))
-    if status.get("reason") == "DeadlineExceeded":
-        start, seconds = read_timestamp(status.get("startTime")), pod["spec"].get("activeDeadlineSeconds")
-        end = start + seconds if start is not None and seconds else None
-    finished = read_timestamp(terminated.get("finishedAt"))
-    return end is None or finished is None or finished >= end
-
-
 def _read_failure(pod: Manifest, status: Manifest, terminated: Manifest | None, interruption: str | None) -> Status:
     reason, cause = status.get("reason") or "", str(termination(pod).get("message") or "")
     rc = (terminated or {}).get("exitCode")
-    if interruption and not (terminated and terminated["exitCode"] == 0):
+    if interruption:
         return Status("failed", interruption, status.get("message") or cause or "it was terminated from outside", rc, is_interrupted=True)
     if reason:
         return Status("failed", reason, status.get("message") or "", rc)
@@ -174,26 +152,14 @@ def _read_failed_init(init: Manifest) -> Status:
 
 def _blame_deletion(pod: Manifest, failure: Status, terminated: Manifest | None) -> Status:
     """The status of a failed task; if its command was still running when the deletion of its pod was requested, that was an interruption."""
-    due = read_timestamp(pod["metadata"].get("deletionTimestamp"))
-    if due is None or not terminated or failure.reason.removeprefix("Init") not in ("Error", UNKNOWN):
+    requested = deletion_requested_at(pod)
+    if requested is None or not terminated or failure.reason.removeprefix("Init") not in ("Error", UNKNOWN):
         return failure
-    requested = due - (pod["metadata"].get("deletionGracePeriodSeconds") or 0)
     finished = read_timestamp(terminated.get("finishedAt"))
     # Times have whole seconds: a command that handles the signal exits within the second, while one that fails is seldom deleted within it.
     if finished is not None and finished < requested:
         return failure
-    return replace(failure, reason=DELETED, message=f"it was deleted from outside while it ran; {failure.message}", is_interrupted=True)
-
-
-def _interruption(pod: Manifest, status: Manifest) -> str | None:
-    reason: str | None = termination(pod).get("reason")
-    own: str = status.get("reason") or ""
-    return own if own in _INTERRUPTIONS or own.startswith(_OUT_OF) else reason
-
-
-def termination(pod: Manifest) -> Manifest:
-    """The condition of a pod that is or was terminated from outside, or an empty mapping."""
-    return next((found for name in _TERMINATIONS if (found := condition(pod, name)).get("status") == "True"), {})
+    return replace(failure, reason=DELETED, message=f"{WHILE_IT_RAN}; {failure.message}", is_interrupted=True)
 
 
 def _read_active(pod: Manifest, status: Manifest, state: Manifest) -> Status:
