@@ -352,7 +352,8 @@ options:
     type: dict
   definition:
     description:
-      - Manifest onto which the options are merged. They override it, its name included.
+      - Manifest onto which the options are merged. It overrides default values, those of O(security_profile) included, and options with another value
+        override it, its name included.
       - Its namespace is that of the task, unless O(namespace) is set.
     type: dict
   patches:

@@ -15,6 +15,7 @@ from ..image_policy.policy import IMAGE_POLICY
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
 from ..tasks.batch import Batch
+from ..tasks.definition import adopt_definition
 from ..tasks.failures import failure_message
 from ..tasks.image_check import check_images
 from ..tasks.job import attempts_in_a_row
@@ -280,6 +281,7 @@ def _read_spec(invocation: Invocation, runtime: Runtime, options: Options) -> Ta
             raise option_error("generate_name", "must not be set if state is absent.", "Delete the tasks of a set, or by their names, which results contain.")
         check_name("name", spec.name)
     else:
+        spec = adopt_definition(spec)
         validate(spec)
         runtime.admit(spec)
     return spec
@@ -305,8 +307,7 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
     if outcome.batch is None:
         return {}
     described = outcome.batch.describe() | (outcome.runtime.describe() if outcome.runtime else {})
-    params, redactor, changes = invocation.params, TaskRedactor(), outcome.changes
-    every_run = outcome.runs
+    params, redactor, changes, every_run = invocation.params, TaskRedactor(), outcome.changes, outcome.runs
     runs = [(cluster, run.spec, run) for cluster, run in every_run if run.spec]
     is_single = params["tasks"] is None and len(runs) == 1
     tasks = [describe_task(spec, run) | _name_cluster(cluster) for cluster, spec, run in runs]

@@ -16,6 +16,7 @@ from ..reconciler.manifest import drop_nulls, merge
 from ..text import DNS_LABEL
 from ..values import Manifest, Options, Patch
 from .containers import build_container
+from .definition import defined_template, yield_defaults
 from .field_names import camelize
 from .file_containers import build_holder, build_waiter
 from .job import build_job
@@ -54,6 +55,9 @@ def preview_manifest(spec: TaskSpec) -> Manifest:
 
 
 def _build(spec: TaskSpec, profile: str, attempt: int) -> Manifest:
+    if spec.options.get("definition"):
+        check_shape(spec.options["definition"], "definition")
+        check_place(spec.options["definition"], spec.kind.name, spec.namespace, is_chosen=bool(spec.options.get("namespace")))
     labels, annotations = _labels(spec, attempt), _annotations(spec)
     metadata = {"name": spec.name, "namespace": spec.namespace, "labels": labels, "annotations": annotations}
     pod = _build_pod(spec, profile)
@@ -63,8 +67,7 @@ def _build(spec: TaskSpec, profile: str, attempt: int) -> Manifest:
     else:
         manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
     if spec.options.get("definition"):
-        check_shape(spec.options["definition"], "definition")
-        check_place(spec.options["definition"], spec.kind.name, spec.namespace, is_chosen=bool(spec.options.get("namespace")))
+        yield_defaults(manifest, spec.options, spec.adopted)
         manifest = merge(spec.options["definition"], manifest)
     manifest = drop_nulls(manifest)
     _name_host(spec, manifest["spec"])
@@ -96,7 +99,9 @@ def _labels(spec: TaskSpec, attempt: int) -> dict[str, str]:
 
 def _annotations(spec: TaskSpec) -> dict[str, str]:
     # A proxy that a mesh injects must terminate with a task that completes.
-    annotations = (NATIVE_SIDECARS if spec.completes else {}) | texts_of("annotations", spec.options.get("annotations")) | {RESOURCES: spec.resources_hash}
+    defined = (defined_template(spec.options).get("metadata") or {}).get("annotations") or {}
+    annotations = {name: value for name, value in NATIVE_SIDECARS.items() if spec.completes and name not in defined}
+    annotations |= texts_of("annotations", spec.options.get("annotations")) | {RESOURCES: spec.resources_hash}
     annotations |= {KEEPS_RECORD: "true"} if spec.keeps_record and spec.completes else {}
     numbers = {TTL: "ttl", MAX_DEPTH: "max_depth", MAX_CHILDREN: "max_children"}
     return annotations | {name: str(spec.options[option]) for name, option in numbers.items() if spec.options.get(option) is not None}

@@ -45,6 +45,7 @@ class TaskSpec:
         peers: labels of the pods that are spread together, or None for those of its set.
         needs: the tasks of the batch that must reach their state before it starts, by `task_name`.
         context: the trace context that its containers get, or None. It differs from run to run, and does not identify the task.
+        adopted: names of the options that it has from its definition, with which they are hashed.
         validated: (Pod Security profile, number of the attempt) -> its manifest as its validation built it, to be used once.
     """
 
@@ -56,6 +57,7 @@ class TaskSpec:
     peers: Mapping[str, str] | None = None
     needs: tuple[tuple[str, str], ...] = ()
     context: str | None = None
+    adopted: frozenset[str] = frozenset()
     validated: dict[tuple[str, int], Manifest] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -95,7 +97,8 @@ class TaskSpec:
 
         It excludes the resources of the containers that can be resized in place.
         """
-        given = {name: value for name, value in self.options.items() if value is not None and name in _DEFAULTS and value != _DEFAULTS[name]}
+        hashed = _DEFAULTS.keys() - self.adopted
+        given = {name: value for name, value in self.options.items() if value is not None and name in hashed and value != _DEFAULTS[name]}
         given = _with_words(_without_resources(given)) | self._hashed_files
         if not self.completes and given.get("containers"):
             given["containers"] = [_without_resources(container) for container in given["containers"]]

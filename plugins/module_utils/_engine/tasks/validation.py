@@ -9,6 +9,7 @@ from ..arguments import check_name
 from ..errors import option_error
 from ..objects.containers import TASK_CONTAINER, pod_spec
 from ..values import Manifest
+from .definition import defined_template
 from .environment import find_lost_dollars
 from .file_containers import HOLDER
 from .inputs import INPUTS, check_inputs
@@ -128,6 +129,5 @@ def _defines_image(spec: TaskSpec) -> bool:
 
 def _defined_containers(spec: TaskSpec) -> list[Manifest]:
     """The containers in `definition`, of a Pod or in the template of a Job."""
-    defined = (spec.options.get("definition") or {}).get("spec") or {}
-    pod = (defined.get("template") or {}).get("spec") or {} if spec.is_job else defined
+    pod: Manifest = defined_template(spec.options).get("spec") or {}
     return pod.get("containers") or []
