@@ -9,6 +9,7 @@ import json
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_secret import build_secret, is_needed, lasting_name, rename_secret, secret_name
@@ -160,6 +161,24 @@ def test_no_pod_is_created_whose_secret_may_not_be(kind, check_mode):
     made.cluster.create = refuse
     _fields, error = made.perform(batch("a", kind=kind, secret_env={"TOKEN": CANARY}), check_mode)
     assert "no" in str(error) and not made.cluster.objects and CANARY not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("no_log", "options", "policy"),
+    [
+        (True, {}, "File"),
+        (False, {"log_tail": 0}, "File"),
+        (False, {}, "FallbackToLogsOnError"),
+        (True, {"definition": {"spec": {"containers": [{"name": "task", "terminationMessagePolicy": "FallbackToLogsOnError"}]}}}, "FallbackToLogsOnError"),
+    ],
+)
+def test_the_log_of_a_secret_task_is_not_in_the_status_of_its_pod(no_log, options, policy):
+    params = {name: entry.get("default") for name, entry in task_pod.ARGUMENTS.items()} | {"name": "t", "namespace": "n", "image": "i"} | options
+    hidden, shown = (
+        task_pod._read_specs(Invocation(given, False, False, None, no_log=quiet))[0] for given, quiet in ((params, no_log), (params | {"log_tail": 20}, False))
+    )
+    assert build_manifest(hidden, "baseline")["spec"]["containers"][0]["terminationMessagePolicy"] == policy
+    assert hidden.hash == shown.hash  # live pods are not replaced
 
 
 def test_odd_arguments_are_left_to_the_validation():

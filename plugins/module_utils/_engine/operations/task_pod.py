@@ -275,7 +275,7 @@ def _read_spec(invocation: Invocation, runtime: Runtime, options: Options) -> Ta
         raise option_error("name", "must be set unless generate_name is.")
     if options["namespace"]:
         check_namespace("namespace", options["namespace"])
-    spec = TaskSpec(name, options["namespace"] or invocation.namespace, options, params["state"], params["set"])
+    spec = TaskSpec(name, options["namespace"] or invocation.namespace, options, params["state"], params["set"], hides_log=invocation.no_log)
     if params["state"] == "absent":
         if options["generate_name"]:
             raise option_error("generate_name", "must not be set if state is absent.", "Delete the tasks of a set, or by their names, which results contain.")

@@ -52,8 +52,8 @@ def build_container(name: str, container: Options, spec: TaskSpec, profile: str,
         "securityContext": container_context(profile, container, spec.name, path),
         "imagePullPolicy": container.get("image_pull_policy") or pod.get("image_pull_policy"),
         "lifecycle": camelize(container.get("lifecycle")),
-        # The last lines of a failed task are in its status even if its log is lost.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
+        # The last lines of a failed task are in its status even if its log is lost; more users may read pods than logs.
+        "terminationMessagePolicy": "File" if spec.hides_log or pod["log_tail"] == 0 else "FallbackToLogsOnError",
     }
     for probe in ("readiness", "liveness", "startup"):
         if container.get(f"{probe}_probe"):

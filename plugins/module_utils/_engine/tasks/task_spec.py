@@ -45,6 +45,7 @@ class TaskSpec:
         peers: labels of the pods that are spread together, or None for those of its set.
         needs: the tasks of the batch that must reach their state before it starts, by `task_name`.
         context: the trace context that its containers get, or None. It differs from run to run, and does not identify the task.
+        hides_log: whether the Ansible task has `no_log`.
         adopted: names of the options that it has from its definition, with which they are hashed.
         validated: (Pod Security profile, number of the attempt) -> its manifest as its validation built it, to be used once.
     """
@@ -57,6 +58,7 @@ class TaskSpec:
     peers: Mapping[str, str] | None = None
     needs: tuple[tuple[str, str], ...] = ()
     context: str | None = None
+    hides_log: bool = False
     adopted: frozenset[str] = frozenset()
     validated: dict[tuple[str, int], Manifest] = field(default_factory=dict, init=False, repr=False, compare=False)
 
