@@ -33,6 +33,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.operations 
 from ..support.environment import KUBECONFIG
 from ..support.operations import IMAGE, call
 from ..support.permissions import PURPOSES, ROLE, RULES, Permission, documented, expand, grant, impersonate, used_permissions, without
+from ..support.waiting import wait_for
 
 SLEEP = IMAGE | {"name": "NAME", "command": ["sleep", "3600"]}
 RUN = IMAGE | {"name": "NAME", "command": ["true"], "state": "completed", "wait_sleep": 1}
@@ -230,41 +231,29 @@ def credentials(play, tmp_path):
     return credentials_of
 
 
+def include(role, **variables):
+    return {"ansible.builtin.include_role": {"name": f"podwright.core.{role}"}, "vars": {f"{role}_{name}": value for name, value in variables.items()}}
+
+
+PROVISIONER = {"name": "provisioner", "purposes": ["provisioning", "task_running", "reading"]}
+
+
 @pytest.fixture
-def provisioner(client, play, namespace, make_namespace, credentials):
-    """A service account that provisions the namespace from another one, so that it can delete the namespace: (user name, kubeconfig)."""
-    home = make_namespace()
-    name = f"provisioner-{namespace}"
-    api = "rbac.authorization.k8s.io/v1"
-    subjects = [{"kind": "ServiceAccount", "name": name, "namespace": home}]
-    objects = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": home}}]
-    purposes = ("provisioning", "task_running", "reading")
-    for kind, metadata, rules in (
-        ("Role", {"namespace": namespace}, [rule for purpose in purposes for rule in RULES[purpose]]),
-        ("ClusterRole", {}, cluster_rules(namespace)),
-    ):
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
-        objects.append({"apiVersion": api, "kind": kind, "metadata": {"name": name, **metadata}, "rules": rules})
-        objects.append({"apiVersion": api, "kind": f"{kind}Binding", "metadata": {"name": name, **metadata}, "roleRef": reference, "subjects": subjects})
-    play([{"podwright.core.resource_set": {"definition": objects}}])
-    yield credentials(home, name)
-    for kind in ("ClusterRoleBinding", "ClusterRole"):
-        client.delete(BUILT_IN[api, kind], None, name)
-
-
-def cluster_rules(namespace):
-    """The cluster-scoped rules for that namespace."""
-    rules = ROLE["rbac_cluster_rules"] + ROLE["rbac_storage_rules"]
-    return [rule | ({"resourceNames": [namespace]} if "resourceNames" in rule else {}) for rule in rules]
+def provisioner(play, namespace, credentials):
+    """A service account that the role lets provision its namespace: (user name, kubeconfig)."""
+    play([include("rbac", namespace=namespace, service_accounts=[PROVISIONER], storage=True)])
+    return credentials(namespace, PROVISIONER["name"])
 
 
 @pytest.mark.serial  # labels the only real node, as the molecule scenario does
 @pytest.mark.parametrize("with_workloads", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_provisioning_grants_exactly_what_is_needed(with_workloads, provisioner, play, namespace, audit, load_component):
+def test_provisioning_grants_exactly_what_is_needed(with_workloads, provisioner, play, namespace, audit, client, load_component):
+    """The account provisions its own namespace, and finally deletes it."""
     user, kubeconfig = provisioner
+    accounts = [{"name": "runner", "purposes": ["task_running", "reading"]}]
     roles = {
         "namespace": {"namespace_name": namespace, "namespace_image_pull_secrets": [{"name": "r", "registry": "r", "username": "u", "password": "p"}]},
-        "rbac": {"rbac_namespace": namespace, "rbac_service_accounts": [{"name": "runner", "purposes": ["task_running", "reading"]}]},
+        "rbac": {"rbac_namespace": namespace, "rbac_service_accounts": accounts},
         "quota": {"quota_namespace": namespace, "quota_max_pods": 50, "quota_default_limits": {"cpu": "100m"}, "quota_pod_ttl_seconds": 60},
         "network_policy": {"network_policy_namespace": namespace},
         "service": {
@@ -295,16 +284,18 @@ def test_provisioning_grants_exactly_what_is_needed(with_workloads, provisioner,
             "image_prepull_node_selector": {"kubernetes.io/hostname": "node-1"},
         }
 
-    def include(role, state):
+    def ensure(role, state):
         return {"ansible.builtin.include_role": {"name": f"podwright.core.{role}"}, "vars": roles[role] | {f"{role}_state": state}}
 
-    play([include(role, "present") for role in roles], kubeconfig=kubeconfig)
+    play([ensure(role, "present") for role in roles], kubeconfig=kubeconfig)
     if with_workloads:
-        play([include("image_prepull", "present")], "--check", kubeconfig=kubeconfig)
-    play([include(role, "absent") for role in reversed(roles)], kubeconfig=kubeconfig)
-    # Its Role was deleted with the namespace; the ClusterRole lets it create the namespace again.
-    definition = {"definition": {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, "wait": False}
-    play([{"podwright.core.resource_set": definition}], kubeconfig=kubeconfig)
+        play([ensure("image_prepull", "present")], "--check", kubeconfig=kubeconfig)
+    # Whether it lists itself or not, and others or not, its permissions stay as they are.
+    assert not play([include("rbac", namespace=namespace, service_accounts=[*accounts, PROVISIONER], storage=True)], kubeconfig=kubeconfig).is_changed
+    assert play([include("rbac", namespace=namespace)], kubeconfig=kubeconfig).is_changed
+    play([ensure(role, "absent") for role in reversed(roles) if role != "rbac"], kubeconfig=kubeconfig)
+    owned = BUILT_IN["rbac.authorization.k8s.io/v1", "ClusterRole"], BUILT_IN["rbac.authorization.k8s.io/v1", "ClusterRoleBinding"]
+    wait_for(lambda: not any(client.get(kind, None, f"podwright-provisioning-{namespace}") for kind in owned))
     granted = expand(RULES["provisioning"] + ROLE["rbac_cluster_rules"] + ROLE["rbac_storage_rules"])
     used = used_permissions(audit.entries(user))
     assert used - granted == set()
@@ -338,6 +329,26 @@ def test_without_permission_to_list_or_watch_objects_are_read_and_polled(client,
     played = play([apply, apply | {"name": "Again"}, wait], namespace=namespace, kubeconfig=kubeconfig)
     assert played.of("Apply")["changed"] and not played.of("Again")["changed"]
     assert played.of("Wait")["pods"][0]["ready"] == "1/1"
+
+
+def test_an_account_does_not_silently_keep_or_lose_the_purpose_provisioning(play, namespace, client):
+    def accounts(*purposes):
+        return include("rbac", namespace=namespace, service_accounts=[{"name": "a", "purposes": list(purposes)}])
+
+    def kept():
+        kinds = (BUILT_IN["rbac.authorization.k8s.io/v1", kind] for kind in ("RoleBinding", "ClusterRoleBinding"))
+        names = ("podwright-provisioning", f"podwright-provisioning-{namespace}")
+        return [bool(client.get(kind, namespace if kind.namespaced else None, name)) for kind, name in zip(kinds, names, strict=True)]
+
+    play([accounts("reading")])
+    account = client.get(BUILT_IN["v1", "ServiceAccount"], namespace, "a")
+    play([accounts("reading", "provisioning")])
+    assert client.get(BUILT_IN["v1", "ServiceAccount"], namespace, "a")["metadata"]["uid"] == account["metadata"]["uid"] and kept() == [True, True]
+    assert "a may provision" in " ".join(play([accounts("reading")], "--check", expect=2).output.split())
+    play([include("rbac", namespace=namespace)])
+    assert kept() == [True, True]
+    play([include("rbac", namespace=namespace, state="absent")])
+    assert kept() == [False, False] and client.get(BUILT_IN["v1", "ServiceAccount"], namespace, "a") is None
 
 
 def test_a_token_of_a_missing_service_account_is_an_error(play, namespace):

@@ -115,7 +115,7 @@ def filled(name, given):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, ["service", "registry", "quota", "rbac", "namespace", "image_policy"]),  # the namespace is deleted, and the policies in it
+        ({}, ["service", "registry", "quota", "namespace", "image_policy"]),  # the namespace is deleted, and the policies and permissions in it
         ({"state": "present"}, ["service", "registry", "image_policy", "network_policy", "quota", "rbac", "namespace"]),
     ],
 )

@@ -97,6 +97,25 @@ def test_each_role_first_checks_what_ansible_lets_pass(role):
     assert "query('podwright.core.role_faults'" in check["ansible.builtin.assert"]["that"]
 
 
+def test_those_who_provision_are_a_set_that_a_run_without_them_leaves_alone():
+    accounts = [{"name": "a", "purposes": ["reading", "provisioning"]}, {"name": "b", "purposes": ["reading"]}, {"name": "c"}]
+    parts = {part: render("rbac", rbac_namespace="n", rbac_part=part, rbac_service_accounts=accounts) for part in ("rbac", "rbac-provisioning", "cluster")}
+    names = {part: {name for kind, name in found if kind != "ServiceAccount"} for part, found in parts.items()}
+    provisioning = {"podwright-provisioning", "podwright-provisioning-reading"}
+    assert names == {"rbac": {"podwright-reading"}, "rbac-provisioning": provisioning, "cluster": {"podwright-provisioning-n"}}
+    bound = [[subject["name"] for subject in item["subjects"]] for found in parts.values() for (kind, _name), item in found.items() if "Binding" in kind]
+    assert bound == [["b"], ["a"], ["a"], ["a"]]
+    kept = {name: "podwright.io/prune" in item["metadata"].get("annotations", {}) for (kind, name), item in parts["rbac"].items() if kind == "ServiceAccount"}
+    assert kept == {"a": True, "b": False, "c": False}
+    tasks = read_yaml((ROLES[0].parent / "rbac/tasks/main.yml").read_text())
+    (when,) = [task["when"] for task in tasks if task.get("podwright.core.resource_set", {}).get("name") == "rbac-provisioning"]
+    assert when == "rbac_state == 'absent' or rbac_provisioners | length > 0"
+    binding = {"resources": [{"metadata": {}, "subjects": [{"kind": "ServiceAccount", "name": "a", "namespace": "n"}]}]}
+    deleted = render("rbac", rbac_namespace="n", rbac_state="absent", rbac_binding=binding)
+    assert {("ServiceAccount", "a"), ("ClusterRole", "podwright-provisioning-n")} <= set(deleted)
+    assert render("rbac", rbac_namespace="n", rbac_binding=binding) == {}
+
+
 SPEC = read_yaml("""
 name: {required: true}
 image: {type: str, default: busybox}
