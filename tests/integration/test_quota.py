@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD, Kind
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE, POD, Kind
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import task_pod
 
@@ -164,3 +164,12 @@ def test_invalid_variables_are_refused_before_any_request(play):
     for _variables, message in INVALID:
         assert message in " ".join(played.output.split()), message
     assert played.output.count('"msg": "refused"') + played.output.count("msg: refused") == len(INVALID) and "kubeconfig" not in played.output
+
+
+def test_what_is_in_force_for_a_namespace_is_deleted_with_it(play, client, make_namespace):
+    namespace = make_namespace()
+    play([role(namespace, quota_pod_lifetime_seconds=60)])
+    assert not play([role(namespace, quota_pod_lifetime_seconds=60)]).is_changed
+    assert client.get(POLICY, None, f"podwright-lifetime-{namespace}")
+    client.delete(NAMESPACE, None, namespace)
+    wait_for(lambda: not any(client.get(kind, None, f"podwright-lifetime-{namespace}") for kind in (POLICY, BINDING)))

@@ -116,6 +116,38 @@ def test_those_who_provision_are_a_set_that_a_run_without_them_leaves_alone():
     assert render("rbac", rbac_namespace="n", rbac_binding=binding) == {}
 
 
+@pytest.mark.parametrize(
+    ("role", "read", "given"),
+    [
+        ("rbac", "rbac_read", {"service_accounts": [{"name": "a", "purposes": ["provisioning"]}]}),
+        ("quota", "quota_found", {"pod_lifetime_seconds": 60}),
+        (
+            "workload_identity",
+            "workload_identity_found",
+            {
+                "trust_domain": "example.org",
+                "install": True,
+                "registrations": [{"name": "a", "namespace": "n", "service_account": "s"}],
+                "token_reviewers": [{"name": "a", "namespace": "n"}],
+            },
+        ),
+    ],
+)
+def test_cluster_scoped_objects_of_a_namespace_are_deleted_with_it(role, read, given):
+    """Otherwise they would be in force in a namespace of that name that is created again, whose roles know nothing of them."""
+    variables = {f"{role}_namespace": "n"} | {f"{role}_{name}": value for name, value in given.items()}
+    found = {"resources": [{"metadata": {"name": "n", "uid": "0e1"}}]}
+    owners = [{"apiVersion": "v1", "kind": "Namespace", "name": "n", "uid": "0e1"}]
+    shared = ("CustomResourceDefinition", "CSIDriver")  # which have the same name, whatever the namespace is
+    owned = [item for item in render(role, **{read: found}, **variables).values() if item["kind"] not in shared]
+    scopes = [(item["metadata"].get("namespace"), item["metadata"].get("ownerReferences")) for item in owned]
+    assert scopes and all(references == (None if namespace else owners) for namespace, references in scopes)
+    planned = render(role, **{read: {"resources": []}}, **variables)  # in check mode, a namespace that is to be created has no uid
+    assert len(planned) >= len(owned) and not [item for item in planned.values() if "ownerReferences" in item["metadata"]]
+    reads = [task for path in (ROLES[0].parent / role / "tasks").glob("main.yml") for task in walk(read_yaml(path.read_text())) if task.get("register") == read]
+    assert [task["podwright.core.pod_info"]["kind"] for task in reads] == ["Namespace"]
+
+
 SPEC = read_yaml("""
 name: {required: true}
 image: {type: str, default: busybox}
