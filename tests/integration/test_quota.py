@@ -150,6 +150,7 @@ INVALID = [
     ({"quota_max_total_requests": {"cpu": "1 core"}}, "quota_max_total_requests.cpu: must be a quantity"),
     ({"quota_max_total_limits": {"nvidia.com/gpu": 1}}, "quota_max_total_limits.nvidia.com/gpu: unknown resource"),
     ({"quota_max_storage_by_class": {"fast": {"count": 1}}}, "quota_max_storage_by_class.fast: must be a mapping of size and claims"),
+    ({"quota_max_objects": {"deployments": 0}}, "quota_max_objects.deployments: must have a group"),
     ({"quota_scoped": [{"name": "a", "max_pods": 1}]}, "quota_scoped[0]: must have scopes or priority_classes."),
     ({"quota_scoped": [{"name": "a", "scopes": ["Terminating"]}]}, "quota_scoped[0]: must have max_pods, requests or limits."),
     ({"quota_scoped": [{"name": "a", "scopes": ["Terminating"], "max_pods": 1}] * 2}, "quota_scoped[1].name: must be unique"),

@@ -343,3 +343,17 @@ def test_fields_that_a_reconciliation_ignores_can_be_text(text, fields):
     variables = trusted({"podwright_ignored_fields": text, "reconcile_ignored_fields": play["vars"]["reconcile_ignored_fields"]})
     found = Templar(DataLoader(), variables=variables).template(trust_as_template("{{ reconcile_ignored_fields }}"))
     assert found == fields or (not found and not fields)
+
+
+# -- quota ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "is_valid"),
+    [("deployments", False), ("count/cronjobs", False), ("Pods", False)]
+    + [(name, True) for name in ("pods", "count/secrets", "deployments.apps", "count/jobs.batch", "services.nodeports", "requests.nvidia.com/gpu")],
+)
+def test_a_number_of_objects_that_would_limit_nothing_is_refused(name, is_valid):
+    """ResourceQuota accepts any name, and counts nothing under that of a resource whose group is missing."""
+    found = fault("quota", role_task("quota", "validate", "Check the quantities and names"), quota_max_objects={name: 0})
+    assert found is None if is_valid else found.startswith(f"quota_max_objects.{name}: must have a group, as in deployments.apps.")
