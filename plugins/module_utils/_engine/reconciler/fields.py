@@ -51,15 +51,20 @@ def is_apply_of(entry: dict[str, Any], manager: str) -> bool:
     return entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource")
 
 
-def label_managers(item: Manifest, label: str) -> tuple[set[str], set[str]]:
-    """The managers that applied a label to an object, and those that set it otherwise."""
-    appliers: set[str] = set()
-    others: set[str] = set()
-    for entry in item["metadata"].get("managedFields") or []:
-        if f"f:{label}" in (((tree_of(entry) or {}).get("f:metadata") or {}).get("f:labels") or {}):
-            manager = str(entry.get("manager"))
-            (appliers if is_apply_of(entry, manager) else others).add(manager)
-    return appliers, others
+def label_appliers(item: Manifest, label: str) -> set[str]:
+    """The managers that applied a label to an object."""
+    return _label_managers(item, label, "Apply")
+
+
+def label_managers(item: Manifest, label: str) -> set[str]:
+    """The managers that set a label of an object, by applying it or otherwise."""
+    return _label_managers(item, label, "Apply") | _label_managers(item, label, "Update")
+
+
+def _label_managers(item: Manifest, label: str, operation: str) -> set[str]:
+    entries = [entry for entry in item["metadata"].get("managedFields") or [] if entry.get("operation") == operation and not entry.get("subresource")]
+    trees = [(str(entry.get("manager")), tree_of(entry) or {}) for entry in entries]
+    return {manager for manager, tree in trees if f"f:{label}" in ((tree.get("f:metadata") or {}).get("f:labels") or {})}
 
 
 def tree_of(entry: dict[str, Any]) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from ..errors import UNKNOWN_KIND, PodwrightError
 from ..objects.controllers import controller_reference
 from ..objects.key import Key
 from ..objects.labels import label_of
-from .fields import label_managers, owned_fields
+from .fields import label_appliers, label_managers, owned_fields
 from .manifest import key_of
 from .sets import ID, PARENT_PREFIX, PART_OF, TOOLING, ApplySet, Unlisted, is_record
 
@@ -42,7 +42,7 @@ class Refusal(NamedTuple):
 
 def is_copied(item: Manifest, applyset: ApplySet) -> bool:
     """Whether an object has the label of its set from elsewhere than an apply: from its owner, with which it is deleted, or from another object or manifest."""
-    if label_managers(item, PART_OF)[0] & {applyset.manager, *(applyset.appliers or ())}:
+    if label_appliers(item, PART_OF) & {applyset.manager, *(applyset.appliers or ())}:
         return False
     return applyset.appliers is not None or controller_reference(item) is not None
 
@@ -50,9 +50,7 @@ def is_copied(item: Manifest, applyset: ApplySet) -> bool:
 def copies_by_hand(copies: Iterable[Member]) -> list[Member]:
     """The objects to which somebody has copied the label of a set with kubectl. What controllers copy is of no interest, as they do it again and again."""
     return [
-        copy
-        for copy in copies
-        if controller_reference(copy.item) is None and any(name.startswith("kubectl") for names in label_managers(copy.item, PART_OF) for name in names)
+        copy for copy in copies if controller_reference(copy.item) is None and any(name.startswith("kubectl") for name in label_managers(copy.item, PART_OF))
     ]
 
 
@@ -182,7 +180,7 @@ def keep_sets(desired: Desired, live: Mapping[Key, Manifest], manager: str) -> d
                 reason="BadManifest",
                 hint="Remove the label from the manifest. To add the object to the set, set the name of the set.",
             )
-        if item and current is not None and wanted is None and manager in label_managers(item, PART_OF)[0]:
+        if item and current is not None and wanted is None and manager in label_appliers(item, PART_OF):
             metadata = manifest["metadata"]
             manifest = manifest | {"metadata": metadata | {"labels": (metadata.get("labels") or {}) | {PART_OF: current}}}
         kept[key] = kind, manifest

@@ -13,7 +13,7 @@ from ..cluster.kinds import CONFIG_MAP, NAMESPACE, SECRET
 from ..errors import PodwrightError
 from ..objects.key import Key
 from ..objects.labels import annotation_of, label_of
-from .fields import label_managers
+from .fields import label_appliers
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -126,7 +126,7 @@ class ApplySet:
 
     def read_appliers(self, parent: Manifest | None) -> None:
         """Read from the parent who has applied the set, if it exists: the members of a restored set, as its record, have no manager that applied them."""
-        self.appliers = set() if parent is None else label_managers(parent, ID)[0] or None
+        self.appliers = set() if parent is None else label_appliers(parent, ID) or None
 
     def foreign_set(self, item: Manifest) -> str | None:
         """The ID of the other set of which an object is a member, or None."""
