@@ -23,7 +23,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler 
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.alternatives import excluded_fields
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.definitions import OUTDATED_SECONDS
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.emptied import null_fields
-from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import HANDOVER
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.ownership import HANDOVER, steps_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.plan import Applied, Change
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.reconciler import Reconciler, ReconcilerOptions
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.takeover import ATTEMPTS
@@ -647,6 +647,39 @@ def test_what_is_left_of_a_dropped_field_is_removed_if_it_is_not_valid(fields, r
     refusal = PodwrightError("no", status=422, causes=causes)
     paths = excluded_fields(BUILT_IN["apps/v1", "Deployment"], desired, {"metadata": {}, "spec": live}, tree, refusal)
     assert paths == [["spec", "template", "spec", "containers", index, "livenessProbe"] for index in removed]
+
+
+WEB, WEB_81 = {"name": "web", "port": 80, "protocol": "TCP"}, {"name": "web", "port": 81, "protocol": "TCP"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "message", "excluded"),
+    [
+        ([{"name": "web", "port": 80}], [WEB_81], "Duplicate value", [0]),
+        ([{"name": "web", "port": 80}], [{"name": "x", "port": 99}, WEB, WEB_81], "Duplicate value", [2]),
+        ([{"name": "web", "port": 80}], [WEB | {"protocol": "UDP"}], "Duplicate value", [0]),
+        ([{"name": "a", "port": 80, "nodePort": 30080}], [WEB_81 | {"nodePort": 30080}], "Duplicate value", [0]),
+        ([{"port": 80}], [{"port": 80, "protocol": "TCP"}, {"port": 81, "protocol": "TCP"}], "Required value", [1]),
+        ([{"name": "web", "port": 80}], [{"port": 81, "protocol": "TCP"}, {"name": "x", "port": 99}], "Required value", [0]),
+        ([{"name": "web", "port": 80}, {"name": "web", "port": 82}], [WEB], "Duplicate value", []),
+        ([{"name": "web", "port": 80}], [WEB_81], "Invalid value", []),
+    ],
+)
+def test_a_port_that_others_made_of_a_desired_one_is_excluded_by_it(wanted, live, message, excluded):
+    cause = {"field": "spec.ports[1].name", "message": message, "reason": ""}
+    refusal = PodwrightError("no", status=422, causes=[cause])
+    paths = excluded_fields(BUILT_IN["v1", "Service"], manifest("Service", spec={"ports": wanted}), {"spec": {"ports": live}}, {}, refusal)
+    assert paths == [["spec", "ports", index] for index in excluded]
+
+
+def test_a_container_port_that_others_changed_is_excluded_and_claimed():
+    ports = [{"name": "http", "containerPort": 81, "protocol": "TCP"}]
+    live = manifest("Pod", spec={"containers": [{"name": "c", "ports": ports}]})
+    desired = manifest("Pod", spec={"containers": [{"name": "c", "ports": [{"name": "http", "containerPort": 80}]}]})
+    cause = {"field": "spec.containers[0].ports[1].name", "message": 'Duplicate value: "http"', "reason": ""}
+    paths = excluded_fields(BUILT_IN["v1", "Pod"], desired, live, {}, PodwrightError("no", status=422, causes=[cause]))
+    assert paths == [["spec", "containers", 0, "ports", 0]]
+    assert steps_of(paths[0], live) == ["f:spec", "f:containers", 'k:{"name":"c"}', "f:ports", 'k:{"containerPort":81,"protocol":"TCP"}']
 
 
 # -- replacing and deleting -------------------------------------------------------------------------------------

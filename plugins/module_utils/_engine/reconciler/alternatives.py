@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..cluster.kinds import JOB, POD, is_built_in
 from ..errors import PodwrightError
 from .fields import dropped_fields, owned_fields, tree_of
 from .ownership import steps_of
-from .schema import MERGE_KEYS
+from .schema import merge_keys
 
 if TYPE_CHECKING:
     from ..cluster.kinds import Kind
@@ -30,6 +30,9 @@ EXCLUSION = re.compile(
     r"may not specify more than 1 |may not be specified when |only allowed for updateStrategy|cannot be both set|cannot set both |exactly one of url or service"
     r"|should not be set when strategy is not set to Webhook"
 )
+# Fields that no two ports of a list may have the same of, and the name that each of several ports of a Service must have.
+_PORT = re.compile(r"\bports\[\d+\]\.(name|nodePort)\Z")
+_MISSING, _TWICE = "Required value", "Duplicate value"
 _NUMBER = re.compile("[0-9]+")
 _POSITION = re.compile(r"\[(\d+)\]")
 _STRATEGIES = ("strategy", "updateStrategy")
@@ -68,9 +71,11 @@ def excluded_fields(kind: Kind, desired: Manifest, item: Manifest, tree: dict[st
     are_excluded = [bool(EXCLUSION.search(cause["message"])) for cause in refusal.causes]
     # The mounts of a volume with two sources are refused, too: it counts as missing.
     are_mounts = [bool(_MOUNT.search(cause["field"])) and cause["message"].startswith("Not found") for cause in refusal.causes]
-    if not all(map(any, zip(are_left, are_excluded, are_mounts))):
+    about_ports = [cause["message"].startswith((_MISSING, _TWICE)) and bool(_PORT.search(cause["field"])) for cause in refusal.causes]
+    if not all(map(any, zip(are_left, are_excluded, are_mounts, about_ports))):
         return []
-    found = (dropped if any(are_left) else []) + (list(_find(desired, item, [])) if any(are_excluded) else [])
+    found = (dropped if any(are_left) else []) + (list(_find(desired, item)) if any(are_excluded) else [])
+    found += _find_ports(desired, item, any(cause["message"].startswith(_MISSING) for cause in refusal.causes)) if any(about_ports) else []
     return [path for number, path in enumerate(found) if path not in found[:number]]
 
 
@@ -145,16 +150,42 @@ def _generic(field: str) -> str:
     return "".join(f"{step}." for step in field.split(".") if not _NUMBER.fullmatch(step))
 
 
-def _find(desired: Any, live: Any, path: list[Any]) -> Iterator[list[Any]]:
-    """The fields of a value that those of its desired one exclude."""
+def _pairs(desired: Any, live: Any, path: list[Any]) -> Iterator[tuple[str, Any, Any, list[Any]]]:
+    """(name, desired value, live value, path) of each mapping and list in both states."""
     name = next((step for step in reversed(path) if isinstance(step, str)), "")
     if isinstance(desired, list) and isinstance(live, list):
-        keys = MERGE_KEYS.get(name) or ("name",)
-        wanted = {_identity(item, keys): item for item in desired}
+        yield name, desired, live, path
+        wanted = {_identity(name, item): item for item in desired}
         for index, item in enumerate(live):
-            yield from _find(wanted.get(_identity(item, keys)), item, [*path, index])
-    if not isinstance(desired, dict) or not isinstance(live, dict):
-        return
+            yield from _pairs(wanted.get(_identity(name, item)), item, [*path, index])
+    elif isinstance(desired, dict) and isinstance(live, dict):
+        yield name, desired, live, path
+        for key in desired.keys() & live.keys():
+            yield from _pairs(desired[key], live[key], [*path, key])
+
+
+def _find(desired: Manifest, live: Manifest) -> Iterator[list[Any]]:
+    """The fields of an object that the desired ones exclude."""
+    for name, wanted, there, path in _pairs(desired, live, []):
+        if isinstance(wanted, dict):
+            yield from _exclusions(name, wanted, there, path)
+
+
+def _find_ports(desired: Manifest, live: Manifest, needs_names: bool) -> Iterator[list[Any]]:
+    """The ports that others have added to an object, or made of desired ones, and that contradict those."""
+    for name, wanted, there, path in _pairs(desired, live, []):
+        if name != "ports" or not isinstance(wanted, list):
+            continue
+        kept, are_named = {_identity(name, item) for item in wanted}, all(item.get("name") for item in wanted)
+        taken = {(key, item[key]) for item in wanted for key in ("name", "nodePort") if key in item}
+        for index, item in enumerate(there):
+            is_unnamed = needs_names and not (are_named and item.get("name"))
+            if _identity(name, item) not in kept and (is_unnamed or not taken.isdisjoint(item.items())):
+                yield [*path, index]
+
+
+def _exclusions(name: str, desired: Manifest, live: Manifest, path: list[Any]) -> Iterator[list[Any]]:
+    """The fields of a mapping that those of its desired state exclude."""
     alternatives = (live.keys() | desired.keys()) - {"name"} if name == "volumes" else _ALTERNATIVES.get(name, frozenset())
     if name in _STRATEGIES and "rollingUpdate" in desired and live.get("type") != "RollingUpdate" and "type" not in desired:
         yield [*path, "type"]
@@ -163,9 +194,8 @@ def _find(desired: Any, live: Any, path: list[Any]) -> Iterator[list[Any]]:
     # Without another choice of its own, a manifest leaves the field to its owner.
     if desired.get("type") not in (None, "RollingUpdate") if name in _STRATEGIES else desired.keys() & alternatives:
         yield from ([*path, key] for key in sorted((live.keys() & alternatives) - desired.keys()))
-    for key in desired.keys() & live.keys():
-        yield from _find(desired[key], live[key], [*path, key])
 
 
-def _identity(item: Any, keys: Sequence[str]) -> tuple[str, ...]:
-    return tuple(str(item.get(key)) for key in keys) if isinstance(item, dict) else ()
+def _identity(name: str, item: Any) -> tuple[str, ...]:
+    """The merge keys of an item in a list of this name."""
+    return tuple(str(item.get(key, "TCP" if key == "protocol" else None)) for key in merge_keys(name, item)) if isinstance(item, dict) else ()

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .fields import ITSELF, is_apply_of, owned_fields, parts_of, tree_of
-from .schema import MERGE_KEYS
+from .schema import merge_keys
 
 if TYPE_CHECKING:
     from ..values import Manifest
@@ -99,7 +99,7 @@ def steps_of(path: list[Any], item: Manifest) -> list[str]:
     steps, name, value = [], "", item
     for step in path:
         if isinstance(step, int):
-            keys = {key: value[step][key] for key in MERGE_KEYS.get(name) or ("name",)}  # type: ignore[index]
+            keys = {key: value[step][key] for key in merge_keys(name, value[step])}  # type: ignore[index]
             steps.append(f"k:{_encode(keys)}")
         else:
             steps.append(f"f:{step}")

@@ -51,7 +51,8 @@ def immutable_fields(error: PodwrightError) -> str:
 
 _ACCEPTED_HINT = (
     "As a new object it would be accepted. If fields that the manifest does not contain exclude those that it does, "
-    "remove them first, with null as their values and state: patched; else the live object must not be changed in this way."
+    "remove them first with state: patched, by null as their value, or by a patch with the operation remove for items of a list; else the live object "
+    "must not be changed in this way."
 )
 _CLAIM_HINT = "A claim can only grow, once it is bound and if its class allows that. Give it another name and copy the data: replacing it would delete them."
 _REPLACE_HINT = "Set on_immutable to replace to delete and create it again, or give it another name."

@@ -14,6 +14,8 @@ from ..cluster.kinds import is_built_in
 from ..objects.quantity import same_quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..values import Manifest
 
 Path: TypeAlias = tuple[str, ...]
@@ -99,6 +101,15 @@ MERGE_KEYS = {
     "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
     "finalizers": (),  # a set
 }
+
+
+def merge_keys(name: str, item: Mapping[str, Any]) -> tuple[str, ...]:
+    """The merge keys of an item in a list of this name."""
+    if name == "ports":
+        return ("containerPort" if "containerPort" in item else "port", "protocol")
+    return MERGE_KEYS.get(name) or ("name",)
+
+
 # Built-in kinds that contain values of arbitrary types.
 _OPAQUE = ("CustomResourceDefinition", "ControllerRevision")
 
