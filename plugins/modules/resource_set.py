@@ -97,7 +97,8 @@ options:
   delete_all:
     description:
       - With O(state=absent) and O(kind), without manifests and O(name), delete all objects of the kind in the namespace, but for those that Kubernetes
-        itself keeps there, such as the ServiceAccount C(default) and the ConfigMap C(kube-root-ca.crt), and for the records of sets.
+        itself keeps there, such as the ServiceAccount C(default), the ConfigMap C(kube-root-ca.crt) and the Service C(kubernetes), and for the
+        records of sets.
     type: bool
     default: false
     aliases: [all]

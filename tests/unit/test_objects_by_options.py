@@ -296,6 +296,12 @@ def test_all_or_the_selected_objects_of_a_kind_in_the_namespace_are_deleted(clus
     assert done(cluster, kind="ConfigMap", state="absent", delete_all=True)["changed"] and record in cluster.objects
     assert not done(cluster, kind="ConfigMap", state="absent", label_selectors=["app!=web"])["changed"], "without it, no member could be found"
     assert done(cluster, kind="ConfigMap", state="absent", label_selectors=[ID])["changed"] and record not in cluster.objects
+    for namespace in ("default", "n"):
+        cluster.add("Service", "kubernetes", namespace)
+        cluster.add("EndpointSlice", "kubernetes", namespace)
+        for kind in ("Service", "EndpointSlice"):
+            fields = done(cluster, kind=kind, namespace=namespace, state="absent", delete_all=True)
+            assert [entry["name"] for entry in fields["plan"]] == ([] if namespace == "default" else ["kubernetes"])
 
 
 def test_the_operation_of_a_patch_that_fails_is_named(cluster, monkeypatch):

@@ -30,6 +30,7 @@ _INHERENT = frozenset(
     [("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")]
     + [("Namespace", name) for name in ("default", "kube-system", "kube-public", "kube-node-lease")]
 )
+_API_SERVER = frozenset([("", "Service"), ("", "Endpoints"), ("discovery.k8s.io", "EndpointSlice")])  # `kubernetes` in the namespace default
 
 
 @dataclass(frozen=True)
@@ -183,15 +184,17 @@ def plan(
     return changes + plan_removal(prune, manager)
 
 
-def is_inherent(kind: Kind, name: str) -> bool:
+def is_inherent(kind: Kind, name: str, namespace: str) -> bool:
     """Whether Kubernetes keeps an object of this name in every cluster or namespace."""
+    if (namespace, name) == ("default", "kubernetes"):
+        return (kind.group, kind.name) in _API_SERVER
     return not kind.group and (kind.name, name) in _INHERENT
 
 
 def plan_removal(members: Iterable[Member], manager: str) -> list[Change]:
     """The changes that remove members of a set: objects that Kubernetes itself keeps only lose the manager's fields, others are deleted."""
     members = list(members)
-    inherent = [member for member in members if is_inherent(member.kind, member.key.name)]
+    inherent = [member for member in members if is_inherent(member.kind, member.key.name, member.key.namespace)]
     released = []
     for kind, key, item in inherent:
         metadata = {"name": key.name} | ({"namespace": key.namespace} if key.namespace else {})

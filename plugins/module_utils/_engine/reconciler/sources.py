@@ -133,7 +133,7 @@ def list_manifests(client: Client, namespace: str, params: Options) -> list[Mani
     kind = client.kinds.find_optional(params["api_version"], params["kind"])
     items = client.list(kind, namespace if kind.namespaced else None, label_selector=",".join(params["label_selectors"] or ()) or None, metadata_only=True)[0]
     if params["state"] == "absent":
-        items = [item for item in items if not is_inherent(kind, item["metadata"]["name"])]
+        items = [item for item in items if not is_inherent(kind, item["metadata"]["name"], item["metadata"].get("namespace", ""))]
         if ID not in ",".join(params["label_selectors"] or ()):
             items = [item for item in items if not is_record(key_of(item, kind), item)]
     named = [{name: item["metadata"][name] for name in ("name", "namespace") if name in item["metadata"]} for item in items]
