@@ -124,6 +124,7 @@ options:
   ignored_fields:
     description:
       - Paths of fields of the manifests that are not applied, as in O(hidden_fields), such as V(spec.replicas) or V(webhooks[*].clientConfig.caBundle).
+      - A value of a Secret can be given in C(data) or C(stringData), whichever of them the manifest uses.
       - The fields are left to others, as if the manifests did not contain them. One that Podwright applied before is removed unless others set it.
     type: list
     elements: str

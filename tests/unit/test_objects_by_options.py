@@ -344,6 +344,14 @@ def test_a_manifest_of_another_kind_is_not_a_patch_of_the_selected_objects(clust
     assert error.message == "A manifest without a name is a Secret (v1), but kind selects ConfigMap (v1) objects."
 
 
+@pytest.mark.parametrize("written", ["data", "stringData"])
+@pytest.mark.parametrize("ignored", ["data.password", "stringData.password"])
+def test_an_ignored_value_of_a_secret_is_not_applied_wherever_the_manifest_has_it(written, ignored, cluster):
+    values = {"data": {"password": "eA==", "user": "dQ=="}, "stringData": {"password": "x", "user": "u"}}[written]
+    fields = done(cluster, definition={"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, written: values}, ignored_fields=[ignored])
+    assert list(fields["result"]["data"]) == ["user"] and cluster.objects["Secret", "n", "s"]["data"] == {"user": "dQ=="}
+
+
 def test_ignored_fields_are_not_applied(cluster):
     """Manifests of others, such as those of a URL, contain placeholders of what a controller sets."""
     text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a, annotations: {x/y: z}}\nspec: {replicas: 1, paused: true}\n"

@@ -10,7 +10,7 @@ from ..arguments import CONDITION, CONNECTION, REVIEW, WAIT, read_selector, with
 from ..cluster.client import MANAGER
 from ..cluster.diagnosis import explain_workload
 from ..errors import PodwrightError, option_error
-from ..objects.field_paths import read_paths, without_fields
+from ..objects.field_paths import FieldPath, read_paths, without_fields
 from ..operation import Invocation, Operation
 from ..reconciler.diff import yaml_diff
 from ..reconciler.documents import repeated_keys
@@ -65,6 +65,7 @@ ARGUMENTS = {
     },
     "concurrency": {"type": "int", "default": 10},
 }
+_SECRET_FIELDS = {"data": "stringData", "stringData": "data"}
 
 
 def run(invocation: Invocation, outcome: Outcome) -> None:
@@ -75,7 +76,7 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
         for warning in repeated_keys(text, "definition") if isinstance(text, str) else ():
             invocation.console.warn(warning)
     ignored = read_paths("ignored_fields", params["ignored_fields"])
-    given = [without_fields(manifest, ignored) for manifest in read_manifests(params)]
+    given = [_without_ignored(manifest, ignored) for manifest in read_manifests(params)]
     manifests = with_names(given, params, invocation.check_mode)
     _check_preconditions(params, manifests)
     reviews = [manifest for manifest in manifests if is_review(manifest)]
@@ -103,6 +104,13 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
         done.error.hint = "Write the manifest with all fields, or set state to patched to change only those in it."
     done.raise_error()
     outcome.changes += [send_review(client, review, namespace) for review in reviews]
+
+
+def _without_ignored(manifest: Any, paths: list[FieldPath]) -> Any:
+    """A manifest without the fields at some paths; a value of a Secret has one path in `data` and one in `stringData`."""
+    if isinstance(manifest, dict) and str(manifest.get("kind")).lower() in ("secret", "secrets"):
+        paths = paths + [(_SECRET_FIELDS[path[0]], *path[1:]) for path in paths if path[0] in _SECRET_FIELDS]
+    return without_fields(manifest, paths)
 
 
 def _check(params: Options) -> None:
