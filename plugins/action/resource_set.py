@@ -17,6 +17,7 @@ from ansible_collections.podwright.core.plugins.module_utils import _bytecode  #
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import OPERATION
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.documents import flatten, read_documents, repeated_keys
+from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import KUSTOMIZATION_HINT, KUSTOMIZATION_REFUSED, is_kustomization
 from ansible_collections.podwright.core.plugins.plugin_utils._operation_action import OperationAction
 
 MAX_DOWNLOAD = 64 << 20  # bytes
@@ -42,7 +43,7 @@ class ActionModule(OperationAction):
             return args  # the validation reports options that exclude each other, and a src that would be the directory of the play
         (source,) = sources
         rest = {name: value for name, value in args.items() if name != source}
-        return rest | {"definition": self._read_src(str(args["src"])) if source == "src" else self._render(args["template"], task_vars)}
+        return rest | {"definition": self._read_src(str(args["src"]), bool(args.get("kind"))) if source == "src" else self._render(args["template"], task_vars)}
 
     def _find(self, option, directory, path):
         try:
@@ -50,19 +51,19 @@ class ActionModule(OperationAction):
         except AnsibleError as error:
             raise AnsibleActionFail(f"{option}: file {path} does not exist in {directory}/ of the role or beside the play.") from error
 
-    def _read_src(self, path):
-        """The manifests of a file, a directory or a URL."""
+    def _read_src(self, path, has_kind):
+        """The manifests of a file, a directory or a URL; they may lack a kind if the task has one."""
         if path.partition("://")[0].lower() in ("http", "https"):
-            return self._parse({_public(path): self._download(path)}, _public(path))
+            return self._parse({_public(path): self._download(path)}, _public(path), has_kind)
         found = self._find("src", "files", path)
         files = _files_below(found) if os.path.isdir(found) else [found]
-        return self._parse({file: self._read_file("src", file) for file in files}, f"{path} ({NAMES})" if os.path.isdir(found) else path)
+        return self._parse({file: self._read_file("src", file) for file in files}, f"{path} ({NAMES})" if os.path.isdir(found) else path, has_kind)
 
-    def _parse(self, texts, place):
+    def _parse(self, texts, place, has_kind):
         for origin, text in texts.items():
             for warning in repeated_keys(text, f"src {origin}"):
                 self._display.warning(warning)
-        return _read(texts, place)
+        return _read(texts, place, has_kind)
 
     def _read_file(self, option, path):
         try:
@@ -125,16 +126,27 @@ def _public(url):
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
-def _read(texts, place):
+def _read(texts, place, has_kind):
     """The manifests in texts by their origin."""
     try:
-        manifests = flatten(document for origin, text in texts.items() for document in read_documents(text, f"src {origin}"))
-        failure = "" if manifests else f"src: no manifests found in {place}."
+        found = [(origin, flatten(read_documents(text, f"src {origin}"))) for origin, text in texts.items()]
+        manifests = [manifest for _origin, each in found for manifest in each]
+        problems = (f"src {origin}: {problem}" for origin, each in found for manifest in each if (problem := _problem(manifest, has_kind)))
+        failure = next(problems, "") if manifests else f"src: no manifests found in {place}."
     except PodwrightError as error:
         failure = str(error)
     if failure:  # outside of the handler: ansible-core 2.16 cannot format tracebacks with frames of libyaml
         raise AnsibleActionFail(failure)
     return manifests
+
+
+def _problem(document, has_kind):
+    """Why a document is not a manifest, while its file is known; an empty string if it may be one."""
+    if is_kustomization(document):
+        return f"{KUSTOMIZATION_REFUSED} {KUSTOMIZATION_HINT}"
+    if isinstance(document, dict) and (has_kind or document.get("kind")):
+        return ""
+    return "A document is not a manifest: it lacks kind. Every manifest needs apiVersion, kind and metadata.name."
 
 
 def _download(url):

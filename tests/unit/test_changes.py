@@ -257,6 +257,7 @@ def test_annotations_of_the_server_are_no_difference():
         ({"apiVersion": "v1", "kind": "Pod", "metadata": {}}, "The Pod lacks metadata.name"),
         ({"apiVersion": 1, "kind": "Pod", "metadata": {"name": "web"}}, "The Pod web lacks apiVersion, or it is not a string"),
         ({}, "The definition lacks apiVersion"),
+        ({"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}, "definition: A Kustomization is not a manifest"),
     ],
 )
 def test_incomplete_manifest_is_named_by_what_it_has(broken, shown):

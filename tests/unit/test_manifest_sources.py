@@ -72,6 +72,26 @@ def test_an_error_names_the_file_and_the_line(name, write, tmp_path):
         read(tmp_path / name.partition("/")[0])
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [cm.yaml]", "A Kustomization is not a manifest. Render it with kubectl"),
+        ("replicas: 3", "A document is not a manifest: it lacks kind. Every manifest"),
+        ("just text", "A document is not a manifest: it lacks kind"),
+    ],
+)
+def test_what_is_not_a_manifest_is_refused_with_its_file(text, problem, write, tmp_path):
+    write("a.yml", "kind: Pod")
+    write("b.yml", text)
+    with pytest.raises(AnsibleActionFail, match=f"src {tmp_path}/b.yml: {problem}"):
+        read(tmp_path)
+
+
+def test_a_file_may_leave_the_kind_to_the_task(write, tmp_path):
+    write("a.yml", "data: {a: b}")
+    assert Action().prepare({"src": str(tmp_path), "kind": "ConfigMap", "name": "a"}, {})["definition"] == [{"data": {"a": "b"}}]
+
+
 @pytest.mark.parametrize("text", ["", "---\n# nothing\n---\n", "kind: List\nitems: []\n"])
 def test_a_source_without_manifests_is_refused_so_that_no_set_is_pruned(text, write, tmp_path):
     write("a.yml", text)

@@ -29,6 +29,8 @@ SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", 
 SERVER_ANNOTATIONS = (KUBERNETES_REVISION,)
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "loadBalancerIP")  # to a Service: a new one cannot have them while the old one exists
+KUSTOMIZATION_REFUSED = "A Kustomization is not a manifest."
+KUSTOMIZATION_HINT = "Render it with kubectl kustomize, and set definition to the output."
 # How a text begins that may be a manifest: JSON, JSON in base64, gzip in base64, zip in base64.
 _MANIFEST_STARTS = ("{", "[", "eyJ", "W3si", "H4sI", "UEsD")
 
@@ -79,10 +81,17 @@ def _encode_texts(manifest: Manifest) -> Manifest:
     return {key: value for key, value in manifest.items() if key != "stringData"} | {"data": parts["data"] | encoded}
 
 
+def is_kustomization(document: object) -> bool:
+    """Whether a document is input of kustomize."""
+    return isinstance(document, dict) and str(document.get("apiVersion")).startswith("kustomize.config.k8s.io/")
+
+
 def check_manifest(manifest: object) -> None:
     """Raises: PodwrightError if a value is not a manifest with apiVersion, kind and name."""
     if not isinstance(manifest, dict):
         raise PodwrightError(f"definition: each manifest must be a mapping, got {type(manifest).__name__}.", reason="BadManifest")
+    if is_kustomization(manifest):
+        raise PodwrightError(f"definition: {KUSTOMIZATION_REFUSED}", reason="BadManifest", hint=KUSTOMIZATION_HINT)
     metadata = manifest.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     for field, value in (("apiVersion", manifest.get("apiVersion")), ("kind", manifest.get("kind")), ("metadata.name", name)):
