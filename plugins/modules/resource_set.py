@@ -212,7 +212,7 @@ options:
     default: 120
   wait_condition:
     description:
-      - Condition that every object must have, to wait for instead of readiness.
+      - Condition that every object must have, to wait for instead of readiness. Has no effect with O(state=absent), which warns of it.
     type: dict
     suboptions:
       type:

@@ -124,6 +124,7 @@ def test_name_without_kind_is_the_name_of_the_set(cluster):
         ({"kind": "Pod", "name": "a", "label_selectors": ["a"], "state": "patched"}, "label_selectors: must not be set with name"),
         ({"kind": "Pod", "name": "a", "patch": []}, "patch: must not be set unless state is patched"),
         ({"kind": "Pod", "name": "a", "merge_type": ["merge"]}, "merge_type: must not be set unless state is patched"),
+        ({"kind": "Pod", "name": "a", "patch": [], "state": "patched", "ignored_fields": ["data"]}, "ignored_fields: must not be set with patch"),
         ({"kind": "Pod", "patch": [{}], "state": "patched"}, "patch: requires the name of an object"),
         ({"kind": "Pod", "name": "a", "patch": [{"op": "put"}], "state": "patched"}, "patch[0].op: must be one of add, replace, test, move, copy, remove"),
         ({"kind": "Pod", "name": "a", "patch": [{"op": "add", "path": "a"}], "state": "patched"}, "patch[0].path: must be a JSON pointer"),
@@ -177,6 +178,13 @@ def test_patches_of_one_object_are_sent_in_the_order_of_their_documents(cluster,
     assert fields["plan"] == predicted["plan"] and cluster.objects["ConfigMap", "n", "c"]["data"] == {"a": "0", "b": "x"}
     patches = [{entry["path"]: entry["value"] for entry in entry["patch"]} for entry in fields["plan"]]
     assert patches == [{"/data/a": "1"}, {"/data/a": "2", "/data/b": "x"}, {"/data/a": "3"}, {"/data/a": "0"}]
+
+
+def test_a_condition_to_wait_for_has_no_effect_on_deletions(cluster):
+    console = Console()
+    condition = {"type": "Ready", "status": "True", "reason": None}
+    run(cluster, console=console, kind="ConfigMap", name="c", state="absent", wait=True, wait_condition=condition)
+    assert console.warnings == ["wait_condition has no effect with state absent, which waits until the objects are deleted."]
 
 
 def test_a_patch_of_an_object_that_is_being_deleted_does_not_wait_until_it_is_ready(cluster):

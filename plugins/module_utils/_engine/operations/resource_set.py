@@ -72,6 +72,8 @@ def run(invocation: Invocation, outcome: Outcome) -> None:
     """Apply, patch or delete the objects. Raises: PodwrightError."""
     params = invocation.params
     _check(params)
+    if params["wait_condition"] and params["state"] == "absent":
+        invocation.console.warn("wait_condition has no effect with state absent, which waits until the objects are deleted.")
     for text in params["definition"] if isinstance(params["definition"], list) else [params["definition"]]:
         for warning in repeated_keys(text, "definition") if isinstance(text, str) else ():
             invocation.console.warn(warning)
@@ -127,6 +129,8 @@ def _check(params: Options) -> None:
             if params[name] is not None:
                 raise option_error(name, "must not be set unless state is patched.")
     elif params["patch"] is not None:
+        if params["ignored_fields"]:
+            raise option_error("ignored_fields", "must not be set with patch, which contains no manifest.")
         if params["merge_type"] or not (params["name"] or params["label_selectors"]):
             raise option_error("patch", "requires the name of an object or label_selectors, and must not be set with merge_type.")
         check_operations(params["patch"])
