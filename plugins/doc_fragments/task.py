@@ -143,8 +143,8 @@ options:
     default: false
   logs:
     description:
-      - V(collect) returns the log of the task's container, at most 1 MiB, and those of its O(init_containers) and further O(containers) as
-        RV(tasks[].container_logs), together at most 1 MiB.
+      - V(collect) returns the log of the task's container, at most its last 1 MiB, and those of its O(init_containers) and further O(containers) as
+        RV(tasks[].container_logs), together at most 1 MiB. A longer log begins with a whole line, and has a warning.
       - Of a Job with several pods, each line begins with the index or the name of its pod in brackets.
       - V(stream) also writes each line to the controller's standard error as it arrives, prefixed with the name of the task (of the pod,
         if a Job has several), or with C(TASK/CONTAINER) if it is from another container than that of the task. Of a line that carriage

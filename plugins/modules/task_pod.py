@@ -395,7 +395,7 @@ tasks:
       type: float
       returned: always
     logs:
-      description: Log of the task with O(logs), or the last lines if it failed.
+      description: Log of the task with O(logs), or the last lines if it failed or its result is RV(tasks[].recorded).
       type: str
       returned: always
     container_logs:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import container_log
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import Gap
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.streams import Streams
@@ -26,6 +27,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_t
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import PREFIX, read_record
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_completion import TaskCompletion
 
+from ..support.fuzzing import peak_memory
 from .task_specs import spec
 from .test_interrupted_tasks import NoWatcher, TaskCluster
 
@@ -105,6 +107,9 @@ def test_logs_are_those_of_the_containers_that_were_requested(kind):
 # -- collected ------------------------------------------------------------------------------------------------
 
 
+LARGE = [b"line %07d of a long build\n" % number for number in range(3 * LOG_BYTES // 30)] + [b"LAST\n"]
+
+
 class LoggingCluster(TaskCluster):
     """A cluster whose containers have logs.
 
@@ -116,6 +121,7 @@ class LoggingCluster(TaskCluster):
     def __init__(self, tmp_path, **containers):
         super().__init__(tmp_path)
         self.containers, self.asked, self.unreadable, self.full = containers, [], (), ()
+        self.body, self.lost, self.responses = LARGE, (), 0
 
     def _status(self):
         return status_of("Failed" if terminated(1) in self.containers.values() else "Succeeded", **self.containers)
@@ -125,6 +131,29 @@ class LoggingCluster(TaskCluster):
         if container in self.unreadable:
             raise PodwrightError("it cannot be read")
         return b"x" * limit_bytes if container in self.full else f"one\nof {container}\n".encode()
+
+    def stream(self, request):
+        assert dict(request.query)["container"] in self.full and "limitBytes" not in dict(request.query)
+        self.responses += 1
+        return Body(iter(self.body), self.responses in self.lost)
+
+
+class Body:
+    """A response whose connection may be lost after its first piece."""
+
+    chunked, status = True, 200
+
+    def __init__(self, pieces, is_lost):
+        self._pieces, self._is_lost, self.closed = pieces, is_lost, False
+
+    def stream(self, _size):
+        for piece in self._pieces:
+            yield piece
+            if self._is_lost:
+                raise ConnectionResetError("reset by peer")
+
+    def close(self):
+        self.closed = True
 
 
 @pytest.fixture
@@ -160,7 +189,7 @@ def test_a_record_has_the_last_lines_not_the_last_states_of_one(perform, tmp_pat
     cluster = LoggingCluster(tmp_path, task=terminated(0))
     monkeypatch.setattr(cluster, "log", lambda *_arguments, **_options: b"first\nsecond\n10 %\r90 %\r100 %\n")
     _fields, error = perform(cluster, cleanup="always", record=True, log_tail=2)
-    assert error is None and read_record(cluster.objects["ConfigMap", "n", f"{PREFIX}t"]).tail.text == "second\n10 %\r90 %\r100 %"
+    assert error is None and read_record(cluster.objects["ConfigMap", "n", f"{PREFIX}t"]).tail.text == "second\n10 %\r90 %\r100 %\n"
 
 
 def test_a_log_that_cannot_be_read_is_missing_with_a_warning(perform, tmp_path):
@@ -171,13 +200,30 @@ def test_a_log_that_cannot_be_read_is_missing_with_a_warning(perform, tmp_path):
     assert console.warnings == ["The log of container 'fetch' of task 't' could not be read: it cannot be read"]
 
 
-def test_a_log_that_is_cut_off_has_a_warning(perform, tmp_path):
-    """What a playbook looks for at its end would be missing without a word."""
+@pytest.mark.parametrize("lost", [(), (1,)])
+def test_of_a_long_log_the_end_is_returned_now_and_from_the_record(perform, tmp_path, lost):
+    """What a playbook looks for at its end, such as why it failed, would be missing otherwise."""
     cluster, console = LoggingCluster(tmp_path, fetch=terminated(0), proxy=RUNNING, task=terminated(0)), Console()
-    cluster.full = ("task",)
-    fields, _error = perform(cluster, console, **PARTS)
-    assert len(fields["logs"]) == LOG_BYTES
-    assert console.warnings == [f"Only the first {LOG_BYTES} bytes of the log of task 't' are returned. Read all with pod_logs."]
+    cluster.full, cluster.lost = ("task",), lost
+    options = PARTS | {"cleanup": "always", "log_tail": 2}
+    fields, _error = perform(cluster, console, **options)
+    assert LOG_BYTES - 50 < len(fields["logs"]) <= LOG_BYTES and fields["logs"].startswith("line 00") and fields["logs"].endswith(" build\nLAST\n")
+    remedy = "Read all with pod_logs, for which cleanup must keep the pod, or let the task write a file that artifacts copies."
+    assert console.warnings == [f"Only the last {LOG_BYTES} bytes of the log of task 't' are returned. {remedy}"]
+    again, error = perform(cluster, **options)
+    assert error is None and cluster.started == 1 and again["tasks"][0]["recorded"] and again["logs"].count("\n") == 2
+    assert fields["logs"].endswith(again["logs"]) and again["exit_codes"] == fields["exit_codes"] == {"fetch": 0, "task": 0}
+
+
+def test_the_end_of_an_endless_log_is_not_awaited_and_little_of_it_is_kept(perform, tmp_path, monkeypatch):
+    monkeypatch.setattr(container_log, "READING_SECONDS", 0.2)
+    cluster, console = LoggingCluster(tmp_path, task=terminated(0)), Console()
+    cluster.full, cluster.body = ("task",), iter(lambda: b"x" * (1 << 16), b"")
+    found = []
+    assert peak_memory(lambda: found.append(perform(cluster, console))) < 8 * LOG_BYTES
+    fields, error = found[0]
+    assert error is None and fields["logs"] is None
+    assert console.warnings == ["The log of task 't' could not be read: its end was not reached within 0.2 s"]
 
 
 def test_the_error_says_why_an_init_container_could_not_be_started(perform, tmp_path):
@@ -197,7 +243,7 @@ def test_the_error_has_the_log_of_the_init_container_that_failed(perform, tmp_pa
     assert fields["logs"] is None and fields["container_logs"] == {"fetch": "one\nof fetch\n"}
     fields, error = perform(cluster, **options)
     assert cluster.started == 1 and error.message.endswith("\nLog of container 'fetch':\n  one\n  of fetch")
-    assert fields["logs"] is None and fields["container_logs"] == {"fetch": "one\nof fetch"}
+    assert fields["logs"] is None and fields["container_logs"] == {"fetch": "one\nof fetch\n"}
 
 
 def test_each_index_of_a_job_has_the_logs_of_all_its_containers():

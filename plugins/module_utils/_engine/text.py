@@ -45,6 +45,12 @@ def split_lines(text: str) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
+def last_lines(text: str, count: int) -> str:
+    """The end of a text as it is: at most so many lines, which line feeds alone separate."""
+    lines = text.removesuffix("\n").split("\n")[-count:] if count else []
+    return "\n".join(lines) + "\n" * (bool(lines) and text.endswith("\n"))
+
+
 def last_state(line: str) -> str:
     """What a terminal shows of a line in which carriage returns overwrite, such as that of a progress bar: its last state that is not blank."""
     return next((state for state in reversed(line.split("\r")) if printable(state).strip()), "") if "\r" in line else line

@@ -3,13 +3,23 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+from ..errors import CONNECTION_LOST, PodwrightError
+from ..libraries import connection_errors
+from .log_lines import missing_log
+from .logs import log_request
+from .transport import pieces_of
+
 if TYPE_CHECKING:
-    from ..errors import PodwrightError
     from ..files import AtomicFile
     from ..values import Manifest
+    from .client import Client
     from .logs import Gap, LogFollower
+
+READING_SECONDS = 60  # for the end of a log: that of a container that writes as fast as it is read has none
+_TRIES = 2
 
 
 class ContainerLog:
@@ -63,3 +73,34 @@ class ContainerLog:
                 start = len(self.content) - self._limit
             del self.content[:start]
             self.is_truncated = True
+
+
+def read_end(client: Client, pod: Manifest, container: str, limit: int) -> ContainerLog:
+    """The log of a container, or as many bytes of its end, from the begin of a line. Raises: PodwrightError."""
+    log = ContainerLog(pod, container, limit)
+    content = client.log(pod["metadata"]["namespace"], log.pod_name, container, limit_bytes=limit)
+    if len(content) < limit:  # as most are
+        log.add(content)
+        return log
+    for number in range(_TRIES):
+        try:
+            _read_all(client, log)
+            break
+        except connection_errors() as error:
+            if number == _TRIES - 1:
+                raise PodwrightError(f"the connection was lost: {error}", reason=CONNECTION_LOST) from error
+    log.truncate()
+    return log
+
+
+def _read_all(client: Client, log: ContainerLog) -> None:
+    """Read a log from its begin. Raises: PodwrightError, and connection errors."""
+    deadline = client.clock.monotonic() + READING_SECONDS
+    log.content.clear()
+    with closing(client.stream(log_request(log.pod["metadata"]["namespace"], log.pod_name, log.container))) as response:
+        for piece in pieces_of(response, 1 << 16):
+            log.add(piece)
+            if client.clock.monotonic() > deadline:
+                raise PodwrightError(f"its end was not reached within {READING_SECONDS} s", reason="Timeout")
+    if missing := missing_log(log.content, log.pod_name, log.container):
+        raise missing

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..cluster.container_log import read_end
 from ..cluster.diagnosis import Tail, log_tail
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER, container_names
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .task_run import TaskRun
 
 MIN_LOG_BYTES = 4096  # of one container, or of one index of a Job
+_REMEDY = "Read all with pod_logs, for which cleanup must keep the pod, or let the task write a file that artifacts copies."
 
 
 def further_containers(run: TaskRun) -> list[str]:
@@ -43,7 +45,7 @@ def read_logs(client: Client, console: Console, task: str, pod: Manifest, contai
 
     Args:
         task: what the warning calls the task.
-        limit: bytes of each log.
+        limit: bytes of each log, counted from its end.
     """
     namespace, name, logs = pod["metadata"]["namespace"], pod["metadata"]["name"], {}
     for container in containers:
@@ -51,11 +53,11 @@ def read_logs(client: Client, console: Console, task: str, pod: Manifest, contai
             continue
         of_container = "" if container == TASK_CONTAINER else f" of container '{container}'"
         try:
-            content = client.log(namespace, name, container, limit_bytes=limit)
-            logs[container] = decode(content)
-            if len(content) >= limit:
+            log = read_end(client, pod, container, limit)
+            logs[container] = decode(log.content)
+            if log.is_truncated:
                 # One warning for all pods of a Job.
-                console.warn(f"Only the first {limit} bytes of the log{of_container} of {task.rpartition(' of ')[2]} are returned. Read all with pod_logs.")
+                console.warn(f"Only the last {limit} bytes of the log{of_container} of {task.rpartition(' of ')[2]} are returned. {_REMEDY}")
         except PodwrightError as error:
             console.warn(f"The log{of_container} of {task} could not be read: {error}")
     if logs and not is_current(client, pod):

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..cluster.client import MANAGER, MERGE_PATCH, STRATEGIC_PATCH, Client
+from ..cluster.container_log import read_end
 from ..cluster.kinds import CONFIG_MAP, JOB, NETWORK_POLICY, POD, Kind
 from ..errors import REPLACED, PodwrightError, as_podwright_error
 from ..objects.containers import TASK_CONTAINER
@@ -124,7 +125,7 @@ class Executor:
         log = None
         if pod and spec.options["logs"] != "none" and has_started(pod, TASK_CONTAINER):
             try:
-                log = decode(self._client.log(spec.namespace, pod["metadata"]["name"], TASK_CONTAINER, limit_bytes=LOG_BYTES))
+                log = decode(read_end(self._client, pod, TASK_CONTAINER, LOG_BYTES).content)
                 log = log if is_current(self._client, pod) else None
             except PodwrightError:
                 pass  # it is stopped all the same

@@ -11,7 +11,7 @@ from ..cluster.diagnosis import Tail
 from ..cluster.kinds import CONFIG_MAP
 from ..errors import PodwrightError
 from ..objects.labels import HASH, MANAGED, RECORD, SET, TASK, TTL, label_of
-from ..objects.pod_status import SKIPPED, Status, times
+from ..objects.pod_status import SKIPPED, Status, exit_codes, times
 from ..text import SURROGATE, encode, parse_integer
 from .outputs import TOTAL_RESULT_BYTES, read_sources
 
@@ -42,6 +42,7 @@ class Record:
         uid: the uid of its last pod, or None.
         job: the uid of its Job, or None.
         created_at: when the API server created its pod, in the API's format, or None.
+        exit_codes: the exit codes of the containers of its last pod, by name.
         results: the texts of its results by name, or None if what it left was not fetched.
         sources: the path of each of its results by name, None for a termination message; None if an earlier version of Podwright recorded it.
         artifacts: a mapping with `path`, `dest` and `target` for each artifact that was fetched; `target` is None if the task left none. That of a file has
@@ -60,6 +61,7 @@ class Record:
     uid: str | None = None
     job: str | None = None
     created_at: str | None = None
+    exit_codes: dict[str, int] = field(default_factory=dict)
     results: dict[str, str] | None = None
     sources: dict[str, str | None] | None = None
     artifacts: list[dict[str, str | None]] = field(default_factory=list)
@@ -91,6 +93,7 @@ def build_record(
         "log": tail.text[-LOG_CHARACTERS:],
         "uid": pod["metadata"]["uid"] if pod else "",
         "created_at": (pod["metadata"].get("creationTimestamp") or "") if pod else "",
+        "exit_codes": json.dumps(exit_codes(pod) if pod else {}, sort_keys=True),
     }
     data |= {"interrupted": "true"} if status.is_interrupted else {}
     if job:
@@ -150,6 +153,7 @@ def read_record(item: Manifest) -> Record:
         uid=data.get("uid") or None,
         job=data.get("job_uid") or None,
         created_at=data.get("created_at") or None,
+        exit_codes={name: code for name, code in _read_json(data.get("exit_codes"), dict).items() if type(code) is int},
         results=_read_texts(data["results"]) if "results" in data else None,
         sources=_only_texts(_read_json(data["sources"], dict)) if "sources" in data else None,
         artifacts=[_only_texts(entry) for entry in _read_json(data.get("artifacts"), list) if isinstance(entry, dict)],

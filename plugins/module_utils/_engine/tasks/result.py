@@ -30,7 +30,7 @@ def describe_task(spec: TaskSpec, run: TaskRun) -> Result:
         "state": run.outcome if run.error else status.state if status else "absent",
         "reason": run.error.reason if run.error else status.reason if status else "",
         "rc": status.rc if status else None,
-        "exit_codes": exit_codes(pod) if pod else {},
+        "exit_codes": exit_codes(pod) if pod else record.exit_codes if record else {},
         "node": pod["spec"].get("nodeName") if pod else None,
         "pod_ip": ((pod or {}).get("status") or {}).get("podIP"),
         "attempt": run.attempt,

@@ -20,7 +20,7 @@ from ..objects.job_status import pods_by_index
 from ..objects.pod_status import Status, explaining_container, has_started
 from ..objects.readiness import condition
 from ..objects.start_hints import output_hint, probe_hint
-from ..text import encode, split_lines
+from ..text import last_lines, split_lines
 from ..values import Manifest
 from .container_logs import further_containers, read_logs, read_tail, share_of
 from .decision import PATCH
@@ -137,9 +137,8 @@ class TaskCompletion:
         # A later run reports the failure with its log; else it is kept only if wanted: more users may read records than logs.
         is_wanted = spec.options["logs"] != "none" or status.state == "failed"
         pod, lines = run.pod, spec.options["log_tail"] if is_wanted else 0
-        is_known = run.logs is not None and len(encode(run.logs)) < LOG_BYTES  # else its end is missing
-        tail = Tail(run.logs or "") if is_known else read_tail(self._client, pod, lines) if lines and pod else Tail()
-        tail = Tail("\n".join(split_lines(tail.text)[-lines:]) if lines else "", tail.container)
+        tail = Tail(run.logs) if run.logs is not None else read_tail(self._client, pod, lines) if lines and pod else Tail()
+        tail = Tail(last_lines(tail.text, lines), tail.container)
         indexes = summarize(spec, run.pods.values()) if is_indexed(spec) else []
         manifest = build_record(spec, status, pod, run.attempt, tail, run.fetched, run.live if spec.is_job else None)
         manifest = with_indexes(manifest, indexes) if indexes else manifest
