@@ -47,7 +47,7 @@ options:
       type: list
       elements: raw
     resources:
-      description: Resource requests and limits.
+      description: Resource requests and limits. Memory and ephemeral storage are rounded up to whole bytes.
       type: dict
       suboptions:
         limits:

@@ -38,6 +38,19 @@ FIELDS = [
     ({"startup_probe": {"exec": ["true"]}}, "/spec/containers/0/startupProbe/exec/command", ["true"]),
     ({"lifecycle": {"post_start": {"exec": {"command": ["a"]}}}}, "/spec/containers/0/lifecycle/postStart/exec/command", ["a"]),
     ({"resources": {"limits": {"cpu": "1"}}, "request_ratio": 0.25}, "/spec/containers/0/resources", {"limits": {"cpu": "1"}, "requests": {"cpu": "250m"}}),
+    (
+        {"resources": {"limits": {"memory": "0.1Gi", "ephemeral-storage": "107374182400m"}, "requests": {"cpu": "0.0005", "memory": "1.5Gi"}}},
+        "/spec/containers/0/resources",
+        {
+            "limits": {"memory": "107374183", "ephemeral-storage": "107374183"},
+            "requests": {"cpu": "0.0005", "memory": "1.5Gi", "ephemeral-storage": "107374183"},
+        },
+    ),
+    (
+        {"resources": {"limits": {"memory": "100000001"}}},
+        "/spec/containers/0/resources",
+        {"limits": {"memory": "100000001"}, "requests": {"memory": "50000001"}},
+    ),
     ({"resources": {"limits": {"memory": None, "cpu": 1}}, "request_ratio": 1}, "/spec/containers/0/resources/limits", {"cpu": "1"}),
     ({"termination_grace_period": 3}, "/spec/terminationGracePeriodSeconds", 3),
     ({"service_account": "builder"}, "/spec/serviceAccountName", "builder"),

@@ -16,6 +16,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.decis
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.owner import Parent
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.record import Record, build_record, read_record
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.task_spec import digest
 
 from .task_specs import spec
 
@@ -105,6 +106,14 @@ def test_resources_of_a_running_pod_are_resized_in_place(options, state, action)
     live = build_manifest(spec(**options, **RESIZED), "baseline")
     if state == "active":
         assert decide(spec(**options, **equal), live, STATES[state])[0] == NONE
+
+
+def test_fractions_of_bytes_are_rounded_up_for_a_resize_and_run_no_task_again():
+    """A kubelet reports whole bytes for ever, so that the resize to 107374182.4 bytes never completes; earlier versions have run tasks with as much."""
+    asked = spec(resources={"limits": {"memory": "0.1Gi"}}, request_ratio=0.5)
+    assert asked.resources == asked.resources_with_claims == {"task": {"limits": {"memory": "107374183"}, "requests": {"memory": "53687092"}}}
+    written = digest({"task": {"limits": {"memory": "536870912/5"}, "requests": {"memory": "53687092"}}})
+    assert asked.resources_hash == written != spec(resources=asked.resources["task"]).resources_hash
 
 
 def test_resources_of_ordinary_containers_are_resized_in_place_too():

@@ -14,16 +14,18 @@ Resources: TypeAlias = dict[str, dict[str, str]]
 """`limits` and `requests`, each a quantity for each resource; an empty one is absent."""
 
 _OVERCOMMITTED = ("cpu", "memory")
+_BYTES = ("memory", "ephemeral-storage")
 _PAGE = 4096  # bytes, less than which no process can have
 
 
-def build_resources(container: Options, path: str = "") -> Resources:
-    """The resources of a container.
+def build_resources(container: Options, path: str = "", is_exact: bool = False) -> Resources:
+    """The resources of a container; of memory and storage whole bytes, since a kubelet that resizes a container never reports another amount.
 
     If only a limit is given, the request is `request_ratio` of it for cpu and memory, and equal to it for other resources, which the API requires.
 
     Args:
         path: prefix of the container's options in errors, such as `containers[0].`.
+        is_exact: whether fractions of a byte are kept.
 
     Raises: PodwrightError for an invalid quantity or ratio.
     """
@@ -35,7 +37,14 @@ def build_resources(container: Options, path: str = "") -> Resources:
     for name, text in limits.items():
         if name not in requests:
             requests[name] = format_quantity(parse_quantity(text) * Fraction(str(ratio)), text) if name in _OVERCOMMITTED else text
-    return {part: quantities for part, quantities in (("limits", limits), ("requests", requests)) if quantities}
+    found = {part: quantities for part, quantities in (("limits", limits), ("requests", requests)) if quantities}
+    return found if is_exact else {part: {name: _whole(name, text) for name, text in quantities.items()} for part, quantities in found.items()}
+
+
+def _whole(name: str, text: str) -> str:
+    """A quantity, rounded up to whole bytes if it is one of bytes: the 0.1Gi of memory are 107374183 bytes."""
+    value = parse_quantity(text)
+    return text if name not in _BYTES or value.denominator == 1 else format_quantity(value, "Mi")
 
 
 def _quantities(given: Options | None, option: str) -> dict[str, str]:

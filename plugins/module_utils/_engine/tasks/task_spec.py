@@ -141,20 +141,23 @@ class TaskSpec:
 
     @cached_property
     def resources_hash(self) -> str:
-        """A digest of the resources that can be resized in place."""
+        """A digest of the resources that can be resized in place, as requested: rounding runs no task again."""
         values = {
             name: {part: {resource: str(parse_quantity(text)) for resource, text in quantities.items()} for part, quantities in resources.items()}
-            for name, resources in self.resources.items()
+            for name, resources in self._read_resources(is_exact=True).items()
         }
         return digest(values)
 
     @cached_property
     def resources(self) -> dict[str, Resources]:
         """Limits and requests, by name, of the containers that can be resized in place."""
-        resources = {TASK_CONTAINER: build_resources(self.options)}
+        return self._read_resources()
+
+    def _read_resources(self, is_exact: bool = False) -> dict[str, Resources]:
+        resources = {TASK_CONTAINER: build_resources(self.options, is_exact=is_exact)}
         if not self.completes:
             for index, container in enumerate(self.options.get("containers") or []):
-                resources[container["name"]] = build_resources(container, f"containers[{index}].")
+                resources[container["name"]] = build_resources(container, f"containers[{index}].", is_exact)
         return resources
 
     @property
