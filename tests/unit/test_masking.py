@@ -18,6 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.masking imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Operation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import LAST_APPLIED
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.redactor import TaskRedactor, redact_options
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.result import warn_of_masked
 from ansible_collections.podwright.core.plugins.module_utils._engine.text import printable
 
 MARK = "c4n4ry"
@@ -99,6 +100,34 @@ def test_names_of_objects_and_parts_of_words_are_not_masked():
     assert masked["metadata"] == item["metadata"] and masked["kind"] == "Deployment"
     assert (masked["image"], masked["data"], masked["words"]) == ("********:16", "********", "happy app1a ********-b")
     assert mask("1234", "12")({"pin": 1234, "rc": 12, "ok": True, "none": None}) == {"pin": "********", "rc": 12, "ok": True, "none": None}
+
+
+def test_a_value_of_fewer_than_4_characters_is_masked_only_as_the_whole_text():
+    """Else a playbook deploys 1.********.2."""
+    result = {"version": "1.4.2", "retries": "4", "log": "4\n", "lines": ["4", "4 of 4"], "rc": 4, "port": 4444, "url": "%404", "ci": "ci/v"}
+    masked = {"retries": "********", "log": "********\n", "lines": ["********", "4 of 4"]}
+    assert mask("4", " ci\n")(result) == result | masked
+    assert mask("\x1b\x1b\x1b\x1bab")("ab cd") == "ab cd"  # its printable form is short
+    assert mask("pass word\n", "pass word")(base64.b64encode(b"pass word\n").decode()) == "********"
+
+
+@pytest.mark.parametrize("key", ["dest", "path", "report"])
+def test_paths_that_the_user_wrote_are_masked_only_for_long_values(key):
+    clean = mask("prod", "c4n4ry-c4n4ry")
+    assert clean({"artifacts": [{key: "/srv/prod/v"}], key: "/srv/c4n4ry-c4n4ry/prod"}) == {"artifacts": [{key: "/srv/prod/v"}], key: "/srv/********/prod"}
+    assert clean({key: "prod", "text": "/srv/prod"}) == {key: "********", "text": "/srv/********"}
+
+
+def test_results_that_are_changed_by_masking_are_named():
+    tasks = [
+        {"name": "a", "results": {"version": "1.4.2", "retries": "4", "deep": {"x": ["c4n4ry"]}, "stars": "********"}},
+        {"name": "b", "indexes": [{"results": {"n": 4}}, {"results": {"n": "c4n4ry"}}, {"results": {"n": "c4n4ry"}}]},
+        {"name": "c"},
+    ]
+    console, named = Console(), [("retries", "a"), ("deep", "a"), ("n", "b")]
+    warn_of_masked(tasks, mask("4", "c4n4ry"), console)
+    assert [text.partition(" contains")[0] for text in console.warnings] == [f"Result '{name}' of task '{task}'" for name, task in named]
+    assert "c4n4ry" not in str(console.warnings)
 
 
 @given(st.text(min_size=8, max_size=30).filter(lambda text: len(text.strip()) >= 8), st.sampled_from(["{}", "a{}b", "x\n  {}\n"]))

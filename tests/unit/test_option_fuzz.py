@@ -28,7 +28,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.masking import MASK
 from ansible_collections.podwright.core.plugins.module_utils._engine.module_edge import run_module
-from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, Operation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_gc, pod_info, pod_request, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.option_reader import normalize_options
 
@@ -191,6 +191,15 @@ def as_module(operation, arguments, monkeypatch):
     with redirect_stdout(printed), pytest.raises(SystemExit):
         run_module(operation)
     return json.loads(printed.getvalue())
+
+
+def test_a_module_masks_short_values_as_an_action_does(monkeypatch):
+    """AnsibleModule would replace them within words and numbers as well."""
+    described = {"changed": False, "version": "1.4.2", "port": 1234, "words": "apps app1", "long": "c4n4ry-c4n4ry", "json": "4"}
+    operation = Operation("nothing", {"secret_env": {"type": "dict", "no_log": True}}, list, lambda task, outcome: None, lambda task, outcome: described)
+    result = as_module(operation, {"secret_env": {"A": "4", "B": "app1", "C": "c4n4ry-c4n4ry"}}, monkeypatch)
+    shown = {name: result[name] for name in described}
+    assert shown == described | {"words": "apps ********", "long": "********", "json": "********"}
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ from typing import Any
 from .text import SURROGATE, printable
 
 MASK = "********"
-_WHOLE = 8  # a shorter value is masked only as a word of its own
+WHOLE = 8  # a shorter value is masked only as a word of its own
+_LEAST = 4  # a shorter value is masked only if it is the whole text: replacing each 4 in a result would falsify it
 _MOST_LINES = 200  # of all secret values
 _IDENTITY = frozenset(("name", "namespace", "kind", "apiVersion", "api_version", "uid", "action"))
+_PATHS = frozenset(("dest", "path", "report"))
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,252}")
 # Fields with text for people, at the top and in these lists of entries; the other fields are data, which playbooks read as it is.
 _TEXTS = frozenset(("msg", "reason", "hint", "note", "message"))
@@ -29,27 +31,34 @@ class Masker:
     """Replaces secret values by asterisks.
 
     A value is recognized as it is, encoded in base64, in JSON and in a URL, and each line of it by itself. Values of fewer than 8 characters are
-    masked as words only, and the names of objects never: `postgres` may be both a password and the name of a Deployment.
+    masked as words only, those of fewer than 4 and those in paths only if they are the whole text, and the names of objects never: `postgres` may be
+    both a password and the name of a Deployment.
 
     Args:
         values: the secret values.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
-        forms = {form for value in values if value.strip() for form in _forms(value)}
-        self._all = forms
-        self._long = sorted((form for form in forms if len(form) >= _WHOLE), key=len, reverse=True)
-        self._short = sorted((form for form in forms if len(form) < _WHOLE), key=len, reverse=True)
+        values = [value for value in values if value.strip()]
+        forms = {form for value in values if len(value.strip()) >= _LEAST for form in _forms(value) if len(form) >= _LEAST}
+        self._shortest = {value.strip() for value in values if len(value.strip()) < _LEAST}
+        self._all = forms | self._shortest
+        self._long = sorted((form for form in forms if len(form) >= WHOLE), key=len, reverse=True)
+        self._short = sorted((form for form in forms if len(form) < WHOLE), key=len, reverse=True)
         words = "|".join(map(re.escape, self._short))
         self._words = re.compile(rf"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-F]{{2}}))(?:{words})(?![A-Za-z0-9])") if words else None
 
     def mask(self, text: str) -> str:
         """The text without the values."""
+        text = self._mask_long(text)
+        if self._words and any(form in text for form in self._short):
+            text = self._words.sub(MASK, text)
+        return text.replace(text.strip(), MASK) if self._shortest and text.strip() in self._shortest else text
+
+    def _mask_long(self, text: str) -> str:
         for form in self._long:
             if form in text:
                 text = text.replace(form, MASK)
-        if self._words and any(form in text for form in self._short):
-            text = self._words.sub(MASK, text)
         return text
 
     def clean(self, value: Any, key: str = "") -> Any:
@@ -58,9 +67,11 @@ class Masker:
             return value
         if isinstance(value, str):
             text = value if value.isascii() else SURROGATE.sub("\ufffd", value)
-            return text if not self._all or (key in _IDENTITY and _IDENTIFIER.fullmatch(text)) else self.mask(text)
+            if not self._all or (key in _IDENTITY and _IDENTIFIER.fullmatch(text)):
+                return text
+            return self._mask_long(text) if key in _PATHS and text.strip() not in self._all else self.mask(text)
         if isinstance(value, (int, float)):
-            return MASK if str(value) in self._all and len(str(value)) >= 4 else value
+            return MASK if str(value) in self._all and len(str(value)) >= _LEAST else value
         if value.__class__ is dict or isinstance(value, Mapping):
             return self._clean_mapping(value)
         if isinstance(value, (list, tuple)):
@@ -86,10 +97,10 @@ def _forms(value: str) -> set[str]:
     stripped = value.strip()
     forms = {value, stripped, printable(stripped), json.dumps(stripped)[1:-1], json.dumps(stripped, ensure_ascii=False)[1:-1], repr(stripped)[1:-1]}
     forms |= {urllib.parse.quote(stripped, safe="", errors="replace"), urllib.parse.quote_plus(stripped, errors="replace")}
-    if len(value) >= 4:
+    if len(value) >= _LEAST:
         forms |= {base64.b64encode(text.encode("utf-8", "surrogatepass")).decode() for text in (value, stripped)}
     lines = [line.strip() for line in stripped.splitlines()[:_MOST_LINES]]
-    return forms | ({line for line in lines if len(line) >= _WHOLE} if len(lines) > 1 else set())
+    return forms | ({line for line in lines if len(line) >= WHOLE} if len(lines) > 1 else set())
 
 
 def _clean_key(name: Any) -> str:

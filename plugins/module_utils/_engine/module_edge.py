@@ -13,6 +13,7 @@ from .arguments import connection_secrets
 from .cancellation import Cancelled, cancellable
 from .console import Console
 from .errors import PodwrightError
+from .masking import WHOLE
 from .operation import Operation, perform
 from .option_reader import normalize_options
 
@@ -52,6 +53,7 @@ def run_module(operation: Operation[Any]) -> None:
         if cancelled.is_abandoned:
             raise SystemExit(1) from None
         module.fail_json(msg=console.farewell or f"{operation.name} was cancelled by {cancelled}.", reason="Cancelled")
+    module.no_log_values = {value for value in module.no_log_values if len(value) >= WHOLE}  # Ansible would replace the others in words and numbers, too
     for text in result.pop("warnings", ()):
         module.warn(text)
     if result.get("failed"):

@@ -23,7 +23,7 @@ from ..tasks.needs import depth, resolve_needs
 from ..tasks.options import TASK_OPTIONS, check_label_value, generate_name, read_kind
 from ..tasks.outputs import check_destinations
 from ..tasks.redactor import TaskRedactor, redact_options
-from ..tasks.result import describe_pod, describe_task
+from ..tasks.result import describe_pod, describe_task, warn_of_masked
 from ..tasks.retries import total_delay
 from ..tasks.runner_options import RunnerOptions
 from ..tasks.runtimes import CLUSTER, KUBERNETES, RUNTIMES, Runtime, choose_runtime
@@ -311,11 +311,11 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
     runs = [(cluster, run.spec, run) for cluster, run in every_run if run.spec]
     is_single = params["tasks"] is None and len(runs) == 1
     tasks = [describe_task(spec, run) | _name_cluster(cluster) for cluster, spec, run in runs]
+    warn_of_masked(tasks, invocation.clean, invocation.console)
     is_change = any(change.is_change for _cluster, change in changes) or any(run.collected.is_change for _cluster, run in every_run if run.collected)
     plan = [change.describe(redactor) | _name_cluster(cluster) for cluster, change in changes]
     result = {"changed": is_change, "tasks": tasks, "plan": plan}
-    result |= {"report": outcome.report} if outcome.report else {}
-    result |= {"trace_id": outcome.trace.trace_id} if outcome.trace else {}
+    result |= ({"report": outcome.report} if outcome.report else {}) | ({"trace_id": outcome.trace.trace_id} if outcome.trace else {})
     result["summary"] = {**Counter(task["state"] for task in tasks), "total": len(tasks)}
     if is_single:
         result |= {name: value for name, value in tasks[0].items() if name not in NOT_AT_TOP} | describe_pod(runs[0][2], redactor)

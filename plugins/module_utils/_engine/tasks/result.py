@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..masking import MASK
 from ..objects.pod_status import exit_codes, times
 from ..objects.timestamps import read_timestamp
+from ..text import json_text
 from .indexes import describe_indexes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..console import Console
     from ..values import Result
     from .redactor import TaskRedactor
     from .task_run import TaskRun
@@ -46,6 +51,19 @@ def describe_task(spec: TaskSpec, run: TaskRun) -> Result:
         fields["container_logs"] = run.container_logs
     fields |= describe_indexes(spec, run)
     return fields | _describe_outputs(spec, run) | ({"recorded": True} if record else {}) | ({"msg": str(run.error)} if run.error else {})
+
+
+def warn_of_masked(tasks: Iterable[Result], clean: Callable[[Any], Any], console: Console) -> None:
+    """Warn of results that contain secret values of options, which `clean` masks: a playbook that uses such a result works with another value."""
+    for task in tasks:
+        found = [item for entry in (task, *(task.get("indexes") or ())) for item in (entry.get("results") or {}).items()]
+        for name in dict.fromkeys(name for name, value in found if _count_masks(clean({"": value})) > _count_masks(value)):
+            fix = "If it is not secret, do not set it in secret_env, nor in env of a task with no_log."
+            console.warn(f"Result '{name}' of task '{task['name']}' contains the value of a secret option, which is replaced by {MASK}. {fix}")
+
+
+def _count_masks(value: object) -> int:
+    return json_text(value).count(MASK)
 
 
 def _describe_outputs(spec: TaskSpec, run: TaskRun) -> Result:
