@@ -27,8 +27,9 @@ options:
     elements: dict
   state:
     description:
-      - V(present) creates the pods. V(running) also waits until they are ready.
-      - V(completed) waits until the tasks have finished and fails unless each exited with code 0.
+      - V(present) creates pods that keep running. V(running) also waits until they are ready.
+      - V(completed) creates pods that run once, waits until the tasks have finished and fails unless each exited with code 0. It replaces a pod that is to
+        keep running, so start a task that is collected later with V(completed) and O(wait=false).
       - V(absent) deletes the tasks, or all tasks of the O(set) if neither O(name) nor O(tasks) is set.
     type: str
     choices: [present, running, completed, absent]

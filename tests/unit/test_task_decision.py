@@ -223,6 +223,11 @@ def test_plan_says_what_changed(rerun):
         assert decide(other, live_task(asked), STATES["succeeded"]) == expected
         expected = (NONE, "its options changed, and rerun is never") if never else (CREATE, "its options changed")
         assert decide(other, None, STATES["succeeded"], record_of(asked, "succeeded")) == expected
+    for state, other, note in (("running", "completed", "to"), ("present", "completed", "to"), ("completed", "present", "from")):
+        expected = f"its state changed {note} completed"
+        expected = (NONE, f"{expected}, and rerun is never") if never else (REPLACE, expected)
+        assert decide(spec(other, rerun=rerun, env={"A": "b"}), live_task(spec(state, rerun=rerun, env={"A": "b"})), STATES["active"]) == expected
+        assert decide(spec(other, rerun=rerun), live_task(spec(state, rerun=rerun, env={"A": "b"})), STATES["active"])[1].startswith("its options changed")
     assert decide(spec(rerun=rerun, **RESIZED), live_task(asked), STATES["active"]) == ((NONE, "") if never else (RESIZE, "its resources changed"))
     deleting = live_task(asked)
     deleting["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"

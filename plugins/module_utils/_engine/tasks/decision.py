@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..objects.labels import ATTEMPT, HASH, PARENT, RESOURCES, annotation_of, label_of
@@ -61,7 +62,7 @@ def decide(
 def _find_change(spec: TaskSpec, live: Manifest, status: Status, parent: Parent | None) -> str | None:
     """Why the live object is not that of the requested task, or None."""
     if label_of(live, HASH) != spec.hash:
-        return "its options changed"
+        return _describe_change(spec, label_of(live, HASH))
     if annotation_of(live, RESOURCES) != spec.resources_hash and (spec.is_job or status.is_finished):
         return "its resources changed"
     if parent and label_of(live, PARENT) != parent.uid and not status.is_finished:
@@ -71,11 +72,19 @@ def _find_change(spec: TaskSpec, live: Manifest, status: Status, parent: Parent 
     return None
 
 
+def _describe_change(spec: TaskSpec, former: str | None) -> str:
+    """What changed of a task that had another hash."""
+    if not spec.is_job and former == replace(spec, state="running" if spec.completes else "completed").hash:
+        return f"its state changed {'to' if spec.completes else 'from'} completed"
+    return "its options changed"
+
+
 def _decide_by_record(spec: TaskSpec, record: Record, status: Status, lost: str) -> tuple[Action, str]:
     if spec.state == "running" and not spec.is_job:
         return CREATE, ""
     if (record.hash, record.resources) != (spec.hash, spec.resources_hash):
-        return (NONE, "its options changed, and rerun is never") if spec.options["rerun"] == "never" else (CREATE, "its options changed")
+        change = _describe_change(spec, record.hash)
+        return (NONE, f"{change}, and rerun is never") if spec.options["rerun"] == "never" else (CREATE, change)
     why = _why_rerun(spec, status, record.attempt, lost)
     return (CREATE, why) if why else (NONE, f"it {'was ' if status.state == SKIPPED else ''}{status.state} in an earlier run, according to its record")
 
