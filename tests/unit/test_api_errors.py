@@ -90,5 +90,20 @@ def test_a_refused_custom_resource_or_definition_has_a_hint(text, hint):
     assert hint in found and bool(found) == bool(hint)
 
 
+@pytest.mark.parametrize(
+    ("code", "text", "is_hinted"),
+    [
+        (400, 'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.restart_policy"', True),
+        (400, 'strict decoding error: unknown field "spec.containers[0].imagePull_policy_x", unknown field "spec.host_ip"', True),
+        (500, "failed to create typed patch object (n/a; /v1, Kind=Pod): .spec.restart_policy: field not declared in schema", True),
+        (400, 'strict decoding error: unknown field "spec.restartPolcy"', False),
+        (400, 'strict decoding error: duplicate field "spec.restart_policy"', False),
+    ],
+)
+def test_a_field_in_snake_case_has_a_hint(code, text, is_hinted):
+    error = status_error(code, {"kind": "Status", "message": text, "reason": "BadRequest"}, Request("POST", POD.path("n"), kind=POD), CONFIGURATION)
+    assert ("camelCase, such as restartPolicy" in error.hint) == is_hinted
+
+
 def test_other_refusals_have_no_such_hint():
     assert admission_hint('Pod "a" is invalid: spec.containers[0].image: Required value') == ""

@@ -80,6 +80,15 @@ FIELDS = [
     ({"containers": [{"name": "side", "command": ["b"]}]}, "/spec/containers/1/command", ["b"]),
     ({"shared_workspace": "/w"}, "/spec/containers/0/volumeMounts/0/mountPath", "/w"),
     ({"volumes": [{"name": "v", "mount_path": "/v", "claim": "c"}]}, "/spec/volumes/0/persistentVolumeClaim", {"claimName": "c"}),
+    (
+        {
+            "volumes": [
+                {"name": "v", "mount_path": "/v", "projected": {"sources": [{"downward_api": {"items": [{"path": "n", "field_ref": {"field_path": "f"}}]}}]}}
+            ]
+        },
+        "/spec/volumes/0/projected/sources/0",
+        {"downwardAPI": {"items": [{"path": "n", "fieldRef": {"fieldPath": "f"}}]}},
+    ),
     ({"spiffe": True}, "/spec/volumes/0/csi", {"driver": "csi.spiffe.io", "readOnly": True}),
 ]
 

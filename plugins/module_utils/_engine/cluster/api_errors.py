@@ -55,6 +55,8 @@ _OTHER_FOR_TEXT = re.compile(
 )
 _UNASSIGNABLE = re.compile("is not in the valid range|duplicate nodePort")  # which dry runs do not find
 _OTHER_FOR_LIST = re.compile(r"expected list, got|cannot unmarshal (string|object|number|bool) into .* of type \[\](?!uint8)")
+# A field in snake_case: in a create, and in an apply.
+_SNAKE_CASE = re.compile(r'unknown field "(?:[^"]*\.)?[a-z]+_\w+"|\.[a-z]+_\w+: field not declared in schema')
 # How an API server rejects a path that it does not serve: with a Status for a group that it serves, else in plain text.
 _NOT_SERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requested resource")
 # An apply that creates needs another verb than its request has, impersonation another resource: what is missing is known from the message.
@@ -144,9 +146,11 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
 
 
 def _type_hint(error: PodwrightError, text: str) -> str:
-    """What to do about values of the wrong types, or empty."""
+    """What to do about values of the wrong types and misspelled fields, or empty."""
     hints = ['Quote the value, such as "1" or "true".'] if _OTHER_FOR_TEXT.search(text) else []
     hints += ["Write the value as a list."] if _OTHER_FOR_LIST.search(text) else []
+    if _SNAKE_CASE.search(text):
+        hints.append("Write the fields of a manifest as the API does, in camelCase, such as restartPolicy.")
     if _TEXT_FOR_OTHER.search(text):
         hints.append("Write numbers and booleans without quotes, and variables that are text, such as those of the command line, with the filter int or bool.")
     return " ".join(hints) or ("Correct the fields that the message names." if error.is_schema_mismatch else "")

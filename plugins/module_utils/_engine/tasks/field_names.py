@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_SEPARATOR, _ADDRESS = re.compile(r"_(\w)"), re.compile(r"_ip\b")  # as in hostIP
+_SEPARATOR, _INITIALS = re.compile(r"_(\w)"), re.compile(r"_(ip|api)\b")  # as in hostIP and downwardAPI
 # The keys below these are the user's own names.
 VERBATIM = frozenset(("matchLabels", "labels", "annotations", "nodeSelector", "volumeAttributes"))
 
@@ -19,6 +19,6 @@ def camelize(value: Any) -> Any:
         return value
     camelized = {}
     for key, item in value.items():
-        name = _SEPARATOR.sub(lambda match: match.group(1).upper(), _ADDRESS.sub("IP", str(key)))
+        name = _SEPARATOR.sub(lambda match: match.group(1).upper(), _INITIALS.sub(lambda match: match.group(1).upper(), str(key)))
         camelized[name] = item if name in VERBATIM else camelize(item)
     return camelized
