@@ -135,6 +135,14 @@ def test_no_namespace_is_deleted_by_default(state, expected):
     assert faults == ([] if expected else ["podwright_namespace: must name the namespace to delete."])
 
 
+@pytest.mark.parametrize(("state", "count"), [("present", 1), ("absent", 0)])
+def test_a_namespace_is_not_deleted_before_the_roles_are_applied_in_it(state, count):
+    (check,) = [task for task in PLAY["tasks"] if task["name"] == "Check the types of the variables"]
+    given = {"podwright_state": state, "podwright_namespace": "n", "podwright_namespace_options": {"state": "absent"}}
+    faults = filled("faults", given | {"faults": check["vars"]["provision_faults"]})
+    assert faults == ["podwright_namespace_options.state: must be absent only with podwright_state: absent, as the playbook teardown has it."] * count
+
+
 @pytest.mark.parametrize(
     ("given", "is_whole"),
     [
