@@ -7,6 +7,7 @@ operation fails, or warns, and names it. That they suffice for everything else i
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, NAMESPACE
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import (
     pod_autoscale,
     pod_copy,
@@ -239,17 +240,19 @@ PROVISIONER = {"name": "provisioner", "purposes": ["provisioning", "task_running
 
 
 @pytest.fixture
-def provisioner(play, namespace, credentials):
-    """A service account that the role lets provision its namespace: (user name, kubeconfig)."""
-    play([include("rbac", namespace=namespace, service_accounts=[PROVISIONER], storage=True)])
-    return credentials(namespace, PROVISIONER["name"])
+def provisioner(client, play, credentials):
+    """A service account that the roles let provision its namespace: (namespace, user name, kubeconfig)."""
+    namespace = f"test-{uuid.uuid4().hex[:8]}"
+    play([include("namespace", name=namespace), include("rbac", namespace=namespace, service_accounts=[PROVISIONER], storage=True)])
+    yield namespace, *credentials(namespace, PROVISIONER["name"])
+    client.delete(NAMESPACE, None, namespace)
 
 
 @pytest.mark.serial  # labels the only real node, as the molecule scenario does
 @pytest.mark.parametrize("with_workloads", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_provisioning_grants_exactly_what_is_needed(with_workloads, provisioner, play, namespace, audit, client, load_component):
+def test_provisioning_grants_exactly_what_is_needed(with_workloads, provisioner, play, audit, client, load_component):
     """The account provisions its own namespace, and finally deletes it."""
-    user, kubeconfig = provisioner
+    namespace, user, kubeconfig = provisioner
     accounts = [{"name": "runner", "purposes": ["task_running", "reading"]}]
     roles = {
         "namespace": {"namespace_name": namespace, "namespace_image_pull_secrets": [{"name": "r", "registry": "r", "username": "u", "password": "p"}]},

@@ -78,7 +78,7 @@ def test_roles_and_tasks_that_apply_the_same_objects_keep_the_fields_of_each_oth
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "annotations": {"team": "a"}}}
     labeled = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one, "labels": {"team": "a"}}}
     tasks = [
-        role("namespace", namespace_name=one, namespace_image_pull_secrets=[secret]),
+        role("namespace", namespace_name=one, namespace_adopt=True, namespace_image_pull_secrets=[secret]),
         role("rbac", rbac_namespace=one, rbac_service_accounts=[{"name": "default", "purposes": ["reading"]}]),
         role("quota", quota_namespace=one, quota_pod_ttl_seconds=60),
         {"name": "Label", "podwright.core.resource_set": {"definition": [account, labeled]}},

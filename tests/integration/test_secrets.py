@@ -68,7 +68,7 @@ def test_secrets_appear_in_no_output(mode, play, namespace, client, temporary):
     environment = {"TMPDIR": str(temporary), "ANSIBLE_LOCAL_TEMP": str(temporary / "local"), "ANSIBLE_REMOTE_TEMP": str(temporary / "remote")}
     pull_secret = {"name": "pull", "registry": "r.example", "username": "u", "password": LINES}
     role = {"name": "podwright.core.namespace"}
-    variables = {"namespace_name": namespace, "namespace_image_pull_secrets": [pull_secret]}
+    variables = {"namespace_name": namespace, "namespace_adopt": True, "namespace_image_pull_secrets": [pull_secret]}
     tasks += [{"name": "role", "ansible.builtin.include_role": role, "vars": variables, "ignore_errors": True}]
     wrong = {"namespace_name": namespace, "namespace_image_pull_secrets": [pull_secret | {"name": ["a"]}], "namespace_pod_security": "wrong"}
     tasks += [{"name": "wrong", "ansible.builtin.include_role": role, "vars": wrong}]  # the last, since it fails

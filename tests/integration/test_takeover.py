@@ -194,11 +194,19 @@ def test_the_role_keeps_the_labels_of_a_namespace(namespace, client, play):
     theirs = {"metadata": {"labels": {"istio-injection": "enabled"}, "annotations": {"contact": "a@example.com"}}}
     client.patch(NAMESPACE, None, namespace, theirs, "kubectl-client-side-apply", MERGE_PATCH)
     role = {"ansible.builtin.include_role": {"name": "podwright.core.namespace"}, "vars": {"namespace_name": namespace}}
-    play([role], "--check")
-    play([role])
+    assert "and this role has not created it" in " ".join(play([role], "--check", expect=2).output.split())
+    adopting = role | {"vars": role["vars"] | {"namespace_adopt": True}}
+    play([adopting], "--check")
+    play([adopting])
     metadata = client.get(NAMESPACE, None, namespace)["metadata"]
     assert metadata["labels"]["istio-injection"] == "enabled" and metadata["annotations"]["contact"] == "a@example.com"
+    assert not play([role]).is_changed and not play([adopting]).is_changed
+    deletion = role | {"vars": role["vars"] | {"namespace_state": "absent"}}
+    assert "its annotation podwright.io/prune is disabled" in " ".join(play([deletion], expect=2).output.split())
+    client.patch(NAMESPACE, None, namespace, {"metadata": {"annotations": {"podwright.io/prune": None}}}, "kubectl-annotate", MERGE_PATCH)
     assert not play([role]).is_changed
+    play([deletion])
+    assert client.get(NAMESPACE, None, namespace) is None
 
 
 def test_nothing_is_taken_over_if_conflicts_fail(namespace, client):

@@ -357,3 +357,38 @@ def test_a_number_of_objects_that_would_limit_nothing_is_refused(name, is_valid)
     """ResourceQuota accepts any name, and counts nothing under that of a resource whose group is missing."""
     found = fault("quota", role_task("quota", "validate", "Check the quantities and names"), quota_max_objects={name: 0})
     assert found is None if is_valid else found.startswith(f"quota_max_objects.{name}: must have a group, as in deployments.apps.")
+
+
+# -- namespaces of others -------------------------------------------------------------------------------------
+
+
+STRANGE, OURS = ([{"kind": "Namespace", "note": note}] for note in ("kept: not ours, and adopt is false", ""))
+
+
+@pytest.mark.parametrize(
+    ("state", "plan", "annotation", "given", "words"),
+    [
+        ("present", [], None, {}, None),
+        ("present", OURS, None, {}, None),
+        ("present", OURS, "disabled", {}, None),
+        ("present", STRANGE, None, {}, "Namespace 'n' exists, and this role has not created it."),
+        ("present", STRANGE, None, {"namespace_adopt": "no"}, "Namespace 'n' exists, and this role has not created it."),
+        ("present", STRANGE, None, {"namespace_adopt": True}, None),
+        ("absent", [], None, {}, None),
+        ("absent", OURS, None, {}, None),
+        ("absent", OURS, "enabled", {}, None),
+        ("absent", OURS, "disabled", {}, "Namespace 'n' is not deleted, because its annotation podwright.io/prune is disabled"),
+        ("absent", STRANGE, None, {"namespace_adopt": True}, "Namespace 'n' is not deleted, because this role has not created it."),
+    ],
+)
+def test_a_namespace_of_others_is_neither_changed_unasked_nor_deleted(state, plan, annotation, given, words):
+    metadata = {"name": "n", "annotations": {"podwright.io/prune": annotation}} if annotation else {"name": "n"}
+    live = {"namespace_found": {"plan": plan}, "namespace_live": {"resources": [metadata and {"metadata": metadata}] if plan else []}}
+    variables = {"namespace_state": state, "namespace_name": "n", "namespace_full_name": "n"} | live | given
+    checks = [task for task in tasks_of(ROOT / "roles/namespace/tasks/ownership.yml") if "ansible.builtin.assert" in task]
+    found = [fault("namespace", task, **variables) for task in checks if task["when"] == f"namespace_state == '{state}'"]
+    messages = [" ".join(message.split()) for message in found if message]
+    assert not messages if words is None else messages[-1].startswith(words)  # tasks_of begins with the last
+    if state == "present" and words is None:
+        applied = render("namespace", **variables)["Namespace", "n"]["metadata"].get("annotations", {})
+        assert applied == ({"podwright.io/prune": "disabled"} if annotation or plan == STRANGE else {})
