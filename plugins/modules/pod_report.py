@@ -37,7 +37,9 @@ options:
     type: int
     default: 20
   garbage:
-    description: Result of M(podwright.core.pod_gc) in check mode, to show what it would delete.
+    description:
+      - Result of M(podwright.core.pod_gc) in check mode, to show what it would delete.
+      - If it failed because an object must not be listed, the report says so instead.
     type: dict
   drift:
     description: Results of M(podwright.core.resource_set) in check mode, to show the objects that differ from their desired state.

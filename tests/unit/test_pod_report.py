@@ -182,6 +182,15 @@ def test_results_of_other_modules_are_shown_but_not_repeated_in_the_result(clust
     assert "it expired" in text and 'replace /spec/x "long-value-of-it"' in text and "it expired" not in str(done)
 
 
+def test_garbage_that_must_not_be_listed_is_missing_with_a_note(cluster):
+    """The purpose reading does not permit it. An empty result would say that there is none."""
+    done = cluster.run(garbage={"deleted": [], "kept": [], "reason": "Forbidden", "msg": "Could not list NetworkPolicies"})
+    assert not done["failed"]
+    [note] = [text for text, around in cluster.page().texts if around == "li" and "missing" in text]
+    assert note == "The objects that garbage collection would delete are missing: Could not list NetworkPolicies"
+    assert "Garbage collection" not in cluster.page().text
+
+
 def test_a_namespace_that_is_named_twice_is_reported_once(cluster):
     assert cluster.run(namespaces=["default", "default"])["summary"] == cluster.run(namespaces=["default"])["summary"]
 

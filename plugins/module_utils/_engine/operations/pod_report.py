@@ -69,11 +69,16 @@ def _check(params: Options) -> None:
     check_file("dest", params["dest"])
     read_namespaces(params)
     garbage, drift = params["garbage"], params["drift"]
-    if garbage is not None and not (_is_list_of_mappings(garbage.get("deleted")) and isinstance(garbage.get("kept"), list)):
+    if garbage is not None and not _is_denied(garbage) and not (_is_list_of_mappings(garbage.get("deleted")) and isinstance(garbage.get("kept"), list)):
         raise option_error("garbage", "must be the result of pod_gc.", "Register the result of pod_gc in check mode.")
     for index, result in enumerate(drift or ()):
         if not _is_list_of_mappings(result.get("plan")):
             raise option_error(f"drift[{index}]", "must be a result with a plan.", "Register the result of resource_set in check mode.")
+
+
+def _is_denied(result: Result) -> bool:
+    """Whether a result is that of a module which was not permitted to read."""
+    return result.get("reason") == "Forbidden"
 
 
 def _is_list_of_mappings(value: object) -> bool:
@@ -93,6 +98,10 @@ def _build(invocation: Invocation) -> Report:
     entries = read_entries(pods, jobs, records, events)
     if not invocation.no_log:
         _read_logs(invocation, entries, notes)
+    garbage = params["garbage"]
+    if garbage is not None and _is_denied(garbage):
+        notes.append(f"The objects that garbage collection would delete are missing: {garbage.get('msg')}")
+        garbage = None
     autoscalers = [read_autoscaler(item, events) for item in _list(invocation, AUTOSCALER, namespaces, None, notes)]
     return {
         "subject": "Report of a cluster" if namespaces == [None] else "Report of a namespace" if len(namespaces) == 1 else "Report of namespaces",
@@ -104,7 +113,7 @@ def _build(invocation: Invocation) -> Report:
         "tasks": [without_output(entry) if invocation.no_log else entry for entry, _pod in entries],
         "quotas": [read_quota(item) for item in _list(invocation, QUOTA, namespaces, None, notes)],
         "autoscalers": [without_messages(item) if invocation.no_log else item for item in autoscalers],
-        "garbage": params["garbage"],
+        "garbage": garbage,
         "drift": None if params["drift"] is None else [step for result in params["drift"] for step in result["plan"] if not _is_record_of_a_set(step)],
         "notes": notes,
     }
