@@ -316,8 +316,9 @@ def test_predicted_replacement_is_what_the_run_does(cluster):
     theirs = {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:metadata": {"f:annotations": {".": {}, "f:note": {}}}, "f:spec": {"f:type": {}}}}
     ours = {"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spec": {"f:selector": {"f:app": {}}, "f:externalName": {}}}}
     spec = {"type": "NodePort", "selector": {"app": "a"}, "externalName": "x", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "sessionAffinity": "None"}
-    live = manifest("Service", spec=spec)
-    desired = manifest("Service", spec={"selector": {"app": "b"}})
+    port = {"port": 80, "protocol": "TCP", "targetPort": 80}
+    live = manifest("Service", spec=spec | {"ports": [port | {"nodePort": 30080}]})
+    desired = manifest("Service", spec={"selector": {"app": "b"}, "ports": [{"port": 80}]})
     patches = []
     for request, check_mode in (("try", True), ("apply", False)):
         cluster.add(live, annotations={"note": "x"}, managedFields=[theirs, ours])
@@ -325,9 +326,10 @@ def test_predicted_replacement_is_what_the_run_does(cluster):
         (change,) = checked(reconcile(cluster, [desired], on_immutable="replace", wait=False, check_mode=check_mode)).changes
         assert change.action == "replace" and "annotations" not in change.after["metadata"]
         patches.append({(entry["op"], entry["path"], entry.get("value")) for entry in change.patch})
-    default = ("remove", "/spec/sessionAffinity", None)  # of an API server: the cluster in memory has none
-    assert patches[0] == patches[1] - {default} and default in patches[1]
-    lost = ("/metadata/annotations", "/spec/type", "/spec/externalName", "/spec/clusterIP", "/spec/clusterIPs")
+    # Of an API server: the cluster in memory has none.
+    defaults = {("remove", path, None) for path in ("/spec/sessionAffinity", "/spec/ports/0/protocol", "/spec/ports/0/targetPort")}
+    assert patches[0] == patches[1] - defaults and defaults < patches[1]
+    lost = ("/metadata/annotations", "/spec/type", "/spec/externalName", "/spec/clusterIP", "/spec/clusterIPs", "/spec/ports/0/nodePort")
     assert patches[0] == {*(("remove", path, None) for path in lost), ("replace", "/spec/selector/app", "b")}
 
 

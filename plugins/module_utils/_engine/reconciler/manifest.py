@@ -142,10 +142,18 @@ def merge(live: Any, desired: Any, field: str = "") -> Any:
         for key, value in desired.items():
             merged[key] = merge(live[key], value, key) if key in live else value
         return merged
-    keys = MERGE_KEYS.get(field)
+    keys = _port_keys(live) if field == "ports" else MERGE_KEYS.get(field)
     if keys and isinstance(live, list) and isinstance(desired, list) and all(has_scalars(item, keys) for item in (*live, *desired)):
         return _merge_items(live, desired, keys)
     return desired
+
+
+def _port_keys(live: Any) -> tuple[str, ...]:
+    """The merge keys of the ports of a container or Service; none for the ports of other objects, which are replaced as a whole."""
+    for mark, key in (("containerPort", "containerPort"), ("targetPort", "port")):
+        if isinstance(live, list) and live and all(isinstance(item, dict) and mark in item for item in live):
+            return (key, "protocol")
+    return ()
 
 
 def has_scalars(item: Any, keys: Sequence[str]) -> bool:
@@ -155,8 +163,9 @@ def has_scalars(item: Any, keys: Sequence[str]) -> bool:
 
 def _merge_items(live: list[Any], desired: list[Any], keys: Sequence[str]) -> list[Any]:
     """The items in the desired order; live items that are not desired stay before the item that follows them."""
-    there = {tuple(item.get(k) for k in keys): item for item in live}
-    wanted = {tuple(item.get(k) for k in keys): item for item in desired}
+    defaults = {"protocol": "TCP"}
+    there = {tuple(item.get(k, defaults.get(k)) for k in keys): item for item in live}
+    wanted = {tuple(item.get(k, defaults.get(k)) for k in keys): item for item in desired}
     merged: list[Any] = []
     rest = list(there)
     for identity, item in wanted.items():
@@ -186,7 +195,8 @@ def predict_successor(live: Manifest, desired: Manifest) -> Manifest:
     rest = live
     if live["kind"] == "Service" and isinstance(spec := live.get("spec"), dict):
         kept = {key: value for key, value in spec.items() if key not in ASSIGNED}
-        rest = live | {"spec": kept}
+        ports = [{key: value for key, value in port.items() if key != "nodePort"} for port in spec.get("ports") or []]
+        rest = live | {"spec": kept | ({"ports": ports} if ports else {})}
     return predict(rest, desired, [tree for entry in entries if (tree := tree_of(entry))])
 
 
