@@ -17,7 +17,10 @@ description:
   - The container needs a shell with C(find), C(stat), C(xargs), C(sed), C(dd) and C(sha256sum), which busybox provides; C(tar) is optional. For other
     images a helper container is added to the pod.
 notes:
-  - Copied files belong to the user of the container unless O(owner) and O(group) are set. The setuid, setgid and sticky bits are not copied.
+  - Copied files belong to the user of the container unless O(owner) and O(group) are set. The setuid, setgid and sticky bits are not copied, and
+    directories that exist keep theirs.
+  - A target directory that exists keeps its own mode, owner and group; one that the copy creates gets those of the source, O(owner) and O(group).
+  - A directory that cannot be read is an error, unless it is excluded, or it is below the target, the source has nothing at its path and O(delete) is not set.
   - Symbolic links that point outside a directory copied from a pod are skipped with a warning. Those below the target are replaced, never followed.
   - Special files, such as pipes and sockets, are not copied. Those of the target are replaced and deleted like files.
   - A directory in a container can have at most 1048576 entries, with paths of at most 4096 bytes.
@@ -64,20 +67,23 @@ options:
     description: Mode of all copied files, as a quoted octal number such as V('0640').
     type: raw
   owner:
-    description: Owner of all copied files, by name or ID. The user in the container must be root to change owners.
+    description: Owner of all copied files and directories, by name or ID. The user in the container must be root to change owners.
     type: str
   group:
-    description: Group of all copied files, by name or ID.
+    description: Group of all copied files and directories, by name or ID.
     type: str
   exclude:
     description:
       - Patterns of paths that are neither copied nor deleted. A directory that contains an excluded path is kept.
       - A pattern with a slash matches the path relative to the copied directory, one without a slash matches a name at any depth.
+      - What is excluded need not be readable.
     type: list
     elements: str
     default: []
   delete:
-    description: Delete files from the target directory that the source does not contain. What is skipped in the source, with a warning, is kept in the target.
+    description:
+      - Delete files from the target directory that the source does not contain. What is skipped in the source, with a warning, is kept in the target.
+      - A mount point that the source does not contain, such as a volume below O(remote_path), is kept with its contents and a warning.
     type: bool
     default: false
   follow:

@@ -7,7 +7,7 @@ import fnmatch
 import os
 import shutil
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 NAMES = [
     b"a",
@@ -51,7 +51,7 @@ NAMES += [
 SIZES = [0, 1, 2, 7, 511, 512, 513, 65_535, 65_536, 65_537, 140_000, 300_000]
 TIMES = [1_000_000_000, 1_600_000_000, 1_600_000_000.5, 1_700_000_000, 0, -5, 1 << 32, 1 << 34]
 FILE_MODES = [0o644, 0o644, 0o600, 0o755, 0o444, 0o400, 0o200, 0o000, 0o4755, 0o666, 0o775]
-DIRECTORY_MODES = [0o755, 0o755, 0o755, 0o700, 0o555, 0o777, 0o1777, 0o300, 0o600, 0o444, 0o775]
+DIRECTORY_MODES = [0o755, 0o755, 0o755, 0o700, 0o555, 0o777, 0o1777, 0o2775, 0o300, 0o600, 0o444, 0o775]
 FILE, DIRECTORY, LINK, SPECIAL = "file", "directory", "link", "special"
 
 
@@ -187,14 +187,13 @@ class Expectation:
     skipped: tuple = ()
 
 
-def expect(source, target, options, umask, user, keeps_root=False):
+def expect(source, target, options, umask, user):
     """The Expectation of a copy.
 
     Args:
         source, target: trees as `read` returns them, of the source perhaps as `followed` does.
         options: those of pod_copy.
         umask, user: of the process that writes the target.
-        keeps_root: whether the root keeps its mode.
     """
     patterns, skipped = options.get("exclude", []), []
     wanted = {path: node for path, node in source.items() if not is_excluded(path, patterns)}
@@ -219,8 +218,8 @@ def expect(source, target, options, umask, user, keeps_root=False):
                 after.pop(other, None)
             current = None
         after[path] = desired(node, current, options, umask, user)
-        if not path and keeps_root and current:
-            after[path] = replace(after[path], mode=current.mode)
+        if not path and current and node.type == DIRECTORY:
+            after[path] = current
     return Expectation(after, refusal, tuple(skipped))
 
 
@@ -234,7 +233,7 @@ def desired(node, current, options, umask, user):
         return Node(LINK, node.content, **owned)
     if node.type == DIRECTORY:
         mode = node.mode & 0o777 if preserves else current.mode & 0o777 if current else 0o777 & ~umask
-        return Node(DIRECTORY, None, mode, **owned)
+        return Node(DIRECTORY, None, mode | (current.mode & 0o7000 if current else 0), **owned)
     if options.get("checksum", True):
         is_same = current is not None and current.content == node.content
     else:
@@ -261,7 +260,7 @@ def differences(found, expected):
             is_shared = name in ("mode", "owner", "group", "mtime") and found[path].links > 1
             if want is None or got is None or is_shared or (name == "mtime" and found[path].type == DIRECTORY):
                 continue
-            if (want & 0o777 != got & 0o777) if name == "mode" else want != got:
+            if (want & 0o777 != got & 0o777 or want & ~got) if name == "mode" else want != got:
                 shown = (oct(want), oct(got)) if name == "mode" else (_short(want), _short(got))
                 lines.append(f"{path!r}: {name} is {shown[1]}, not {shown[0]}")
     return sorted(lines)

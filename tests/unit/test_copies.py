@@ -10,17 +10,18 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import upload
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import local, remote, upload
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.list_script import LIST
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.listing import read_listing
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.remote import ContainerTree
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import LIST
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.scripts import TOOLS as NEEDED
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.single_file import put_file
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.tree import DIRECTORY, LINK, ROOT, Entry, find_loop
@@ -454,7 +455,7 @@ def test_files_that_vanish_while_a_directory_is_listed_are_not_listed(place, mon
 
 
 def test_what_the_kernel_shows_in_the_root_directory_is_not_listed(pod):
-    words = LIST.command(root=b"/", follow="", tests="-maxdepth 2")
+    words = LIST.command(root=b"/", follow="", tests="-maxdepth 2", pruned="")
     listed = read_listing(subprocess.run(words, env=pod.environment, check=True, capture_output=True).stdout).tree
     assert b"tmp" in listed and not any(path.split(b"/")[0] in (b"proc", b"sys") for path in listed)
 
@@ -475,3 +476,176 @@ def test_diff_does_not_need_to_read_the_file_that_is_replaced(user_pod, place):
     write(place / "pod/tree", "secret", mode=0o600)
     result, error, _warnings = run_copy(user_pod.client, options_of(place), diff_mode=True)
     assert error is None and result["diff"][0]["before"] == "(6 bytes, not readable)\n" and (place / "pod/tree").read_text() == "new"
+
+
+# -- targets that exist -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"owner": "77", "group": "78"}, {"mode": "0600"}, {"no_preserve": True}])
+@pytest.mark.parametrize("method", ["tar", "stream"])
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_directories_that_exist_keep_what_is_not_copied(state, method, options, pod, place):
+    """A copy to /tmp removed its sticky bit, one to / closed it for all other users."""
+    source, target = (place / side / "tree" for side in (("controller", "pod") if state == "to_pod" else ("pod", "controller")))
+    write(source / "shared/file")
+    write(target / "shared/other")
+    for path, mode in ((source, 0o700), (source / "shared", 0o755), (target, 0o1777), (target / "shared", 0o2775)):
+        path.chmod(mode)
+    if "owner" in options and not IS_ROOT:
+        return
+    before = target.stat()
+    result = copy(pod, place, state=state, method=method, **options)
+    after = target.stat()
+    assert "set attributes of ." not in result["changes"]
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert mode_of(target / "shared") == (0o2775 if options.get("no_preserve") else 0o2755)
+    assert (target / "shared").stat().st_uid == int(options.get("owner", before.st_uid))
+
+
+@pytest.mark.parametrize("method", ["tar", "stream"])
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_a_directory_that_a_copy_creates_has_the_mode_of_the_source(state, method, pod, place):
+    source, target = (place / side / "tree" for side in (("controller", "pod") if state == "to_pod" else ("pod", "controller")))
+    write(source / "file")
+    source.chmod(0o750)
+    copy(pod, place, state=state, method=method)
+    assert mode_of(target) == 0o750
+
+
+@pytest.fixture
+def mount(monkeypatch, place):
+    """A function that shows a path as a mount point to both sides."""
+    points = [f"{place}/{side}/tree".encode() for side in ("controller", "pod")]
+    table = place / "mountinfo"
+
+    def mount_at(path):
+        points.append(os.fsencode(path).replace(b" ", b"\\040"))
+        table.write_bytes(b"".join(b"36 35 98:0 / %s rw - ext4 /dev/x rw\n" % point for point in points))
+        text = remote.LIST.text.replace("/proc/$process/mountinfo", str(table))
+        monkeypatch.setattr(remote, "LIST", replace(remote.LIST, text=text))
+        monkeypatch.setattr(local, "_mount_points", lambda: points)
+
+    return mount_at
+
+
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_delete_keeps_what_is_mounted_below_the_target(state, mount, pod, place):
+    """It emptied the volume, and failed to remove the directory."""
+    source, target = (place / side / "tree" for side in (("controller", "pod") if state == "to_pod" else ("pod", "controller")))
+    for name in ("old", "a b/volume/data", "a b/other", "used/file", "used/old"):
+        write(target / name)
+    write(source / "used/file")
+    mount(target / "a b/volume")
+    mount(target / "used")
+    assert copy(pod, place, state=state, delete=True)["changes"] == ["delete a b/other", "delete old", "delete used/old"]
+    assert (target / "a b/volume/data").exists() and os.listdir(target / "used") == ["file"]
+    _result, _error, warnings = run_copy(pod.client, options_of(place, state=state, delete=True))
+    where = "in pod p, container c" if state == "to_pod" else "of this host"
+    assert len(warnings) == 1 and warnings[0].startswith("a b/volume is kept: it is a mount point ") and where.split(maxsplit=1)[0] in warnings[0]
+
+
+@pytest.mark.parametrize(("mounted", "text"), [("a", "is a mount point"), ("a/b", "with excluded paths or mount points")])
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_a_mount_point_is_not_replaced(state, mounted, text, mount, pod, place):
+    source, target = (place / side / "tree" for side in (("controller", "pod") if state == "to_pod" else ("pod", "controller")))
+    write(source / "a")
+    write(target / "a/b/c")
+    mount(target / mounted)
+    assert text in str(refusal(pod, place, state=state, delete=True))
+    assert (target / "a/b/c").exists()
+
+
+def test_mounts_of_this_host_are_found():
+    assert b"proc" in local.mounts_below(local._mount_points(), b"/")
+
+
+def test_a_deletion_that_fails_says_what_was_deleted(place, monkeypatch):
+    pod = LocalPod("gnu", place / "bin", monkeypatch, path=f"{place}/bin:{os.environ['PATH']}")
+    write(place / "bin/rm", f'#!/bin/sh\n{shutil.which("rm")} -rf {place}/pod/tree/a; echo "rm: broken" >&2; exit 1\n', 0o755)
+    for name in ("a", "b"):
+        write(place / "pod/tree" / name)
+    write(place / "controller/tree/file")
+    result, error, _warnings = run_copy(pod.client, options_of(place, delete=True, method="stream"))
+    assert "broken" in str(error) and result["files"]["deleted"] == 1 and result["changes"][-1] == "delete a"
+
+
+# -- what the user may not read -----------------------------------------------------------------------------
+
+
+CLOSED = [("lost+found", 0o000), ("lost+found", 0o644), ("lost+found", 0o311), ("a/b c", 0o000)]
+
+
+def close(path, mode):
+    """A directory with a file, and that mode, of another user."""
+    write(path / "file")
+    path.chmod(mode)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs a directory of another user")
+@pytest.mark.parametrize(("name", "mode"), CLOSED)
+@pytest.mark.parametrize("method", ["tar", "stream"])
+def test_a_directory_that_cannot_be_read_is_no_error_if_it_is_excluded(method, name, mode, user_pod, place):
+    """The root of an ext4 volume contains one."""
+    close(place / "pod/tree" / name, mode)
+    write(place / "pod/tree/file", "text")
+    error = refusal(user_pod, place, state="from_pod", method=method)
+    assert "ermission denied" in str(error)
+    copy(user_pod, place, state="from_pod", method=method, exclude=[name if "/" not in name else "a/*"])
+    assert [path.name for path in (place / "controller/tree").iterdir() if path.name != "a"] == ["file"]
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs a directory of another user")
+@pytest.mark.parametrize(("name", "mode"), CLOSED[:3])
+def test_a_directory_that_cannot_be_read_is_no_error_in_a_target_unless_the_copy_concerns_it(name, mode, user_pod, place):
+    (place / "pod/tree").mkdir()
+    os.chown(place / "pod/tree", USER, USER)
+    close(place / "pod/tree" / name, mode)
+    write(place / "controller/tree/file")
+    copy(user_pod, place)
+    assert "ermission denied" in str(refusal(user_pod, place, delete=True))
+    copy(user_pod, place, delete=True, exclude=["lost+found"])
+    write(place / "controller/tree/lost+found/file")
+    assert "ermission denied" in str(refusal(user_pod, place))
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs a directory of another user")
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+@pytest.mark.parametrize("mode", [0o000, 0o644, 0o311])
+def test_a_directory_of_the_controller_that_cannot_be_read_is_no_error_if_it_is_excluded(mode, state, pod, place):
+    (place / "controller/tree").mkdir()
+    close(place / "controller/tree/closed", mode)
+    for path in ("controller/tree", "pod"):
+        os.chown(place / path, USER, USER)
+    write(place / ("controller" if state == "to_pod" else "pod") / "tree/file")
+    os.seteuid(USER)
+    try:
+        if state == "to_pod":
+            assert "Cannot read" in str(refusal(pod, place))
+        else:
+            copy(pod, place, state=state)
+            assert "Cannot read" in str(refusal(pod, place, state=state, delete=True))
+        copy(pod, place, state=state, exclude=["closed"], delete=True)
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("state", ["to_pod", "from_pod"])
+def test_nothing_is_said_about_what_is_excluded(state, pod, place):
+    """A link through which a directory contains itself, one that dangles, and a special file."""
+    source = place / ("controller" if state == "to_pod" else "pod") / "tree"
+    write(source / "file")
+    (source / "loop").symlink_to(".")
+    (source / "dangling").symlink_to("nowhere")
+    os.mkfifo(source / "pipe")
+    options = {"state": state, "follow": True, "exclude": ["loop", "dangling", "p*"]}
+    assert copy(pod, place, **options)["changes"][0] == "copy file"
+    _result, _error, warnings = run_copy(pod.client, options_of(place, **options))
+    assert warnings == []
+
+
+def test_what_an_excluded_directory_contains_is_not_listed_unless_it_is_the_root(pod, place):
+    for path in ("tree/file", "tree/node_modules/x", "tree/a/node_modules/tree/y"):
+        write(place / "pod" / path)
+    client, container = pod.client, pod.container
+    tree = ContainerTree(client, container, str(place / "pod/tree"), exclude=["node_modules", "tree", "*"]).observe()
+    assert sorted(tree) == [ROOT, b"a", b"a/node_modules", b"file", b"node_modules"]

@@ -345,12 +345,11 @@ class Step:
         if tree.get(b"", MISSING).type == SPECIAL or (has_loop and self.side == "controller"):
             return None
         target, user = self.found(), session.users[self.side]
-        keeps_root = self.side == "pod" and b"" in target and target[b""].type == DIRECTORY and target[b""].owner != user
         tree = {path: node for path, node in tree.items() if TEMPORARY not in path or self.side == "controller"}
         parent = os.path.dirname(self.target)
         while not os.path.lexists(parent):
             parent = os.path.dirname(parent)
-        expected = expect(tree, target, options, session.umasks[self.side], user, keeps_root)
+        expected = expect(tree, target, options, session.umasks[self.side], user)
         return expected if os.path.isdir(parent) else replace(expected, refusal=f"{parent!r} is not a directory")
 
     def _read_others(self):

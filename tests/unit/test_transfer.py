@@ -23,7 +23,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_copy
-from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import archive, scripts, small_files
+from ansible_collections.podwright.core.plugins.module_utils._engine.transfer import archive, list_script, scripts, small_files
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.download import Download
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.local import LocalTree, digest_of
 from ansible_collections.podwright.core.plugins.module_utils._engine.transfer.pair import download_pair
@@ -348,7 +348,7 @@ def test_download_leaves_no_temporary_file(fault, tmp_path, monkeypatch):
     assert os.listdir(local) == ["a"] and (local / "a").read_bytes() == (bytes(5) if fault == "busy" else b"")
 
 
-SCRIPTS = {name: script for name, script in (vars(scripts) | vars(small_files)).items() if isinstance(script, Script)}
+SCRIPTS = {name: script for name, script in (vars(scripts) | vars(small_files) | vars(list_script)).items() if isinstance(script, Script)}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

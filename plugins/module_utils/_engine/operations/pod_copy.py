@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..arguments import CONNECTION
 from ..cluster.exec_command import Container
@@ -80,6 +80,9 @@ def run(invocation: Invocation, outcome: Copy) -> None:
         outcome.method = "helper"
         return
     pair = everything.without_excluded(params["exclude"])
+    if options.deletes and pair.source[ROOT].type == DIRECTORY:
+        pair = pair.without_mounts(invocation.console)
+    pair.check_listed(options.deletes)
     if options.by_content:
         pair = pair.with_digests()
     excluded = everything.target.keys() - pair.target.keys()
@@ -119,13 +122,13 @@ def _missing_hint(path: str) -> str:
 
 def _observe_upload(invocation: Invocation, deadline: float | None) -> TreePair | None:
     params = invocation.params
-    local = Text(params["content"]) if params["content"] is not None else LocalTree(params["local_path"], params["follow"])
+    local = Text(params["content"]) if params["content"] is not None else LocalTree(params["local_path"], params["follow"], params["exclude"])
     local_tree = local.observe(invocation.console)
     if not local_tree:
         raise option_error("local_path", f"not found on the host that runs this task: {params['local_path']}.", _missing_hint(params["local_path"]))
     if local_tree[ROOT].type == FILE and (params["local_path"] or "").endswith("/"):
         raise option_error("local_path", f"must not end with '/' unless it is a directory, got {params['local_path']}.")
-    observed = _observe_remote(invocation, deadline, shallow=local_tree[ROOT].type == FILE)
+    observed = _observe_remote(invocation, deadline, is_shallow=local_tree[ROOT].type == FILE)
     if observed is None:
         return None
     remote, remote_tree = observed
@@ -139,14 +142,12 @@ def _observe_upload(invocation: Invocation, deadline: float | None) -> TreePair 
         raise option_error("remote_path", f"must be below directories, but a part of {params['remote_path']} is not a directory.", "Delete it first.")
     if remote.is_dangling and local_tree[ROOT].type == DIRECTORY:
         raise option_error("remote_path", f"must be a directory, but {params['remote_path']} is a dangling symbolic link.", "Delete it first.")
-    if remote.keeps_mode and remote_tree[ROOT].type == DIRECTORY:
-        local_tree = local_tree | {ROOT: replace(local_tree[ROOT], mode=remote_tree[ROOT].mode)}
     return TreePair(True, local, remote, local_tree, remote_tree, local.skipped)
 
 
 def _observe_download(invocation: Invocation, deadline: float | None) -> TreePair | None:
     params = invocation.params
-    observed = _observe_remote(invocation, deadline, follow=params["follow"])
+    observed = _observe_remote(invocation, deadline)
     if observed is None:
         return None
     remote, remote_tree = observed
@@ -156,14 +157,14 @@ def _observe_download(invocation: Invocation, deadline: float | None) -> TreePai
     return download_pair(remote, remote_tree, params["local_path"], invocation.console)
 
 
-def _observe_remote(invocation: Invocation, deadline: float | None, follow: bool = False, shallow: bool = False) -> tuple[ContainerTree, Tree] | None:
+def _observe_remote(invocation: Invocation, deadline: float | None, is_shallow: bool = False) -> tuple[ContainerTree, Tree] | None:
     """The side in the container and its tree, through a helper container if the image lacks tools."""
     params = invocation.params
     container = Container(invocation.namespace, params["pod"], params["container"])
     if params["method"] != "helper":
-        remote = ContainerTree(invocation.client, container, params["remote_path"], deadline=deadline)
+        remote = ContainerTree(invocation.client, container, params["remote_path"], deadline=deadline, exclude=params["exclude"])
         try:
-            return remote, remote.observe(follow, shallow)
+            return remote, _list(params, remote, is_shallow)
         except PodwrightError as error:
             if is_not_running(error):
                 hint = "Wait for it if it has not started. Files of a container that has terminated are lost; artifacts of task_pod brings them out of a task."
@@ -176,22 +177,28 @@ def _observe_remote(invocation: Invocation, deadline: float | None, follow: bool
             return None
         invocation.console.progress(f"starting a helper container in pod {params['pod']}")
         helper = start_helper(invocation.client, container, pod, params["helper_image"])
-    remote = ContainerTree(invocation.client, helper, params["remote_path"], is_helper=True, deadline=deadline)
-    return remote, remote.observe(follow, shallow)
+    remote = ContainerTree(invocation.client, helper, params["remote_path"], is_helper=True, deadline=deadline, exclude=params["exclude"])
+    return remote, _list(params, remote, is_shallow)
+
+
+def _list(params: Options, remote: ContainerTree, is_shallow: bool) -> Tree:
+    return remote.observe_target(shallow=is_shallow) if params["state"] == "to_pod" else remote.observe(params["follow"])
 
 
 # -- carrying out the plan ------------------------------------------------------------------------------------
 
 
 def _check_obstacles(params: Options, pair: TreePair, plan: Plan, kept: set[bytes]) -> None:
-    """A directory is replaced only with `delete`, and never if it is the root or contains an excluded path, as the directories in `kept` do."""
+    """A directory is replaced only with `delete`. The root, a mount point and what contains an excluded path or a mount point, as `kept` does, never is."""
     option = "remote_path" if pair.is_upload else "local_path"
     for path in plan.obstacles:
         source, target = pair.source[path].type, pair.target[path].type
         if path == ROOT:
             raise option_error(option, f"must be a {source} like the source, but {params[option]} is a {target}.", "Delete it first.")
         if path in kept:
-            raise option_error(option, f"{show(path)} is a directory with excluded paths, but a {source} in the source.", "Delete it first.")
+            raise option_error(option, f"{show(path)} is a directory with excluded paths or mount points, but a {source} in the source.", "Delete it first.")
+        if path in pair.mounts:
+            raise option_error(option, f"{show(path)} is a mount point ({target}), but a {source} in the source.", "Unmount or exclude it.")
         if target == DIRECTORY and not params["delete"]:
             raise option_error(option, f"{show(path)} is a directory, but a {source} in the source.", "Set delete to replace it with all that it contains.")
 

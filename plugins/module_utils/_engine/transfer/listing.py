@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 
 from ..errors import PodwrightError
 from ..text import decode, parse_integer
-from .scripts import BLOCKED, DANGLING, IDENTITY, KEEPS_MODE
-from .tree import DIRECTORY, FILE, LINK, ROOT, SPECIAL, Entry, Tree, check_tree, show
+from .scripts import BLOCKED, DANGLING, IDENTITY
+from .tree import DIRECTORY, FILE, LINK, ROOT, SPECIAL, Entry, Tree, ancestors, check_tree, mounts_below, show
 
 MAX_ENTRIES = 1 << 20
 MAX_PATH = 4096  # bytes of a path and of the target of a link, as Linux has it
 MAX_SIZE, MAX_TIME = (1 << 63) - 1, 1 << 55  # bytes of a file, seconds since the epoch
 _MAX_FACTS = 4096  # bytes before the root
 _SEPARATOR = b"--\n"
+_DENIED = b": Permission denied"
 _TYPES = {0o100000: FILE, 0o040000: DIRECTORY, 0o120000: LINK}
 _UMASK = re.compile("0?[0-7]{3}")
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
@@ -24,33 +25,35 @@ _ENTRY = re.compile(r"([0-9a-f]{1,8}) ([0-9]{1,19}) ([0-9]{1,10}) ([0-9]{1,10}) 
 
 @dataclass(frozen=True)
 class Listing:
-    """What `scripts.LIST` prints.
+    """What `LIST` prints.
 
     Attributes:
         tools: the tools of the image.
         umask: the umask of the container's user.
-        keeps_mode: whether the mode of the root must not be changed: it is a mount point or belongs to another user.
         is_dangling: whether the root is a dangling symbolic link.
         is_blocked: whether the root cannot be created, since a part of its path is not a directory.
         identity: what another container, also one under the same name, does not have.
         root: the root with its symbolic links resolved.
         tree: its entries.
         dangling: the symbolic links below it that cannot be followed, if they should be.
+        closed: the directories that the user may not read.
+        mounts: the mount points below it.
     """
 
     tools: frozenset[str]
     umask: int
-    keeps_mode: bool
     is_dangling: bool
     is_blocked: bool
     identity: str
     root: bytes
     tree: Tree
     dangling: frozenset[bytes] = frozenset()
+    closed: frozenset[bytes] = frozenset()
+    mounts: frozenset[bytes] = frozenset()
 
 
 def read_listing(output: bytes) -> Listing:
-    """The output of `scripts.LIST`.
+    """The output of `LIST`.
 
     Raises: PodwrightError with the reason `Hostile` if it lists what cannot be; ValueError or LookupError if files changed while it was written.
     """
@@ -61,8 +64,8 @@ def read_listing(output: bytes) -> Listing:
     umask = next((int(word, 8) for word in words if _UMASK.fullmatch(word)), 0o022)
     identity = next((word.removeprefix(IDENTITY) for word in words if word.startswith(IDENTITY)), "")
     root = rest.take(b"\0", MAX_PATH)
-    tree, dangling = ({}, frozenset()) if rest.is_empty else _read_tree(root, rest)
-    return Listing(words, umask, KEEPS_MODE in words, DANGLING in words, BLOCKED in words, identity, root, tree, dangling)
+    listing = Listing(words, umask, DANGLING in words, BLOCKED in words, identity, root, {})
+    return listing if rest.is_empty else _read_notes(replace(listing, tree=_read_entries(root, rest)), rest)
 
 
 class _Rest:
@@ -98,7 +101,7 @@ class _Rest:
         return [(line, self.take(b"\0", MAX_PATH)) for line in lines]
 
 
-def _read_tree(root: bytes, rest: _Rest) -> tuple[Tree, frozenset[bytes]]:
+def _read_entries(root: bytes, rest: _Rest) -> Tree:
     tree: Tree = {}
     names: dict[str, frozenset[str]] = {}  # the sets of names and IDs that entries share
     while not rest.skip(_SEPARATOR):
@@ -106,19 +109,30 @@ def _read_tree(root: bytes, rest: _Rest) -> tuple[Tree, frozenset[bytes]]:
             tree[_relative_path(name, root)] = _read_entry(decode(line), names)
         if len(tree) > MAX_ENTRIES:
             raise PodwrightError(f"{show(root)} contains more than {MAX_ENTRIES} entries.", reason="TooLarge", hint="Copy its directories separately.")
-    dangling = set()
-    while not rest.is_empty:
-        path, target = _relative_path(rest.take(b"\0", MAX_PATH), root), rest.take(b"\0", MAX_PATH)
-        if path in tree and tree[path].type == LINK:
-            tree[path] = replace(tree[path], target=target)
-        elif not target:
-            dangling.add(path)
     if not tree or (ROOT in tree and tree[ROOT].type == SPECIAL):
         raise PodwrightError(f"{show(root)} must be a file or a directory in the container.", reason="BadOption", hint="Name a file or a directory.")
     problem = check_tree(tree)
     if problem:
         raise PodwrightError(f"The container sent an inconsistent list of files: {problem}.", reason="Hostile")
-    return tree, frozenset(dangling)
+    return tree
+
+
+def _read_notes(listing: Listing, rest: _Rest) -> Listing:
+    """The listing with what follows the entries."""
+    tree, points = listing.tree, []
+    dangling: set[bytes] = set()
+    closed: set[bytes] = set()
+    while not rest.is_empty:
+        name = rest.take(b"\0", MAX_PATH)
+        target = rest.take(b"\0", MAX_PATH if name else 4 * MAX_PATH)  # a byte of a mount point can be escaped by four
+        path = _relative_path(name, listing.root) if name else ROOT
+        if not name:
+            points.append(target)
+        elif path in tree and tree[path].type == LINK:
+            tree[path] = replace(tree[path], target=target)
+        elif not target:
+            (closed if path in tree else dangling).add(path)
+    return replace(listing, dangling=frozenset(dangling), closed=frozenset(closed), mounts=mounts_below(points[1:], points[0]) if points else frozenset())
 
 
 def _read_entry(line: str, names: dict[str, frozenset[str]]) -> Entry:
@@ -145,6 +159,17 @@ def _relative_path(name: bytes, root: bytes) -> bytes:
     if not name.startswith(prefix):
         raise PodwrightError(f"The container listed {show(name)!r}, which is not below {show(root)!r}.", reason="Hostile")
     return name[len(prefix) :]
+
+
+def denied_directories(listing: Listing, errors: bytes) -> dict[bytes, bytes]:
+    """The directories that could not be listed, and why: a line of the standard error of `LIST` for each, that of ROOT if another cause is possible."""
+    denied: dict[bytes, bytes] = {}
+    for line in errors.splitlines():
+        if line.endswith(_DENIED):
+            path = line.partition(listing.root)[2].removesuffix(_DENIED).removesuffix(b"'").lstrip(b"/")
+            directory = next((directory for directory in [*ancestors(path)[1:], path] if directory in listing.closed), ROOT)
+            denied.setdefault(directory, line)
+    return denied
 
 
 def read_digests(output: bytes) -> dict[bytes, str]:

@@ -10,7 +10,7 @@ import os
 import pwd
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..console import Console
@@ -18,7 +18,7 @@ from ..errors import PodwrightError
 from ..files import file_mode
 from ..text import encode
 from .plan import CopyOptions
-from .tree import DIRECTORY, FILE, LINK, ROOT, SPECIAL, Entry, Tree, show
+from .tree import DIRECTORY, FILE, LINK, ROOT, SPECIAL, Entry, Tree, matcher, mounts_below, show
 
 READ_SIZE = 1 << 18  # bytes
 _NO_RENAME = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
@@ -47,6 +47,8 @@ class Text:
     """A text as a single file."""
 
     skipped: frozenset[bytes] = frozenset()
+    mounts: frozenset[bytes] = frozenset()
+    closed: Mapping[bytes, PodwrightError] = {}
 
     def __init__(self, text: str) -> None:
         self._content = encode(text)
@@ -76,17 +78,23 @@ class LocalTree:
 
     Args:
         follow: whether symbolic links below it are followed.
+        exclude: the patterns of what is excluded; that is listed, but neither what it contains nor a link is followed.
 
     Attributes:
         skipped: the paths that `observe` found and left out of the tree.
+        mounts: the mount points below it, known after `observe_target`.
+        closed: the error of each directory that could not be listed, by path, known after `observe_target`.
 
     Raises: PodwrightError if something cannot be read; OSError if it cannot be written.
     """
 
-    def __init__(self, path: str, follow: bool = False) -> None:
+    def __init__(self, path: str, follow: bool = False, exclude: Sequence[str] = ()) -> None:
         self.root = os.fsencode(path)
         self._follow = follow
+        self._is_excluded = matcher(exclude)
         self.skipped: set[bytes] = set()
+        self.mounts: frozenset[bytes] = frozenset()
+        self.closed: dict[bytes, PodwrightError] = {}
 
     def full_path(self, path: bytes) -> bytes:
         """The path from the root directory or the working directory of the process."""
@@ -97,7 +105,9 @@ class LocalTree:
     def observe(self, console: Console) -> Tree:
         """The tree as a source. What cannot be copied is skipped with a warning: special files, and links that cannot be followed."""
         tree = self._observe(None, console)
-        for path in [path for path, entry in tree.items() if entry.type == SPECIAL]:
+        for error in self.closed.values():
+            raise error
+        for path in [path for path, entry in tree.items() if entry.type == SPECIAL and (path == ROOT or not self._is_excluded(path))]:
             if path == ROOT:
                 raise PodwrightError(
                     f"Cannot copy {show(self.root)}, which is neither a file nor a directory.", reason="BadOption", hint="Name a file or a directory."
@@ -109,6 +119,7 @@ class LocalTree:
 
     def observe_target(self, depth: int | None = None) -> Tree:
         """The tree as a target, at most so many directories deep."""
+        self.mounts = mounts_below(_mount_points(), os.path.realpath(self.root))
         return self._observe(depth, Console())
 
     def _observe(self, depth: int | None, console: Console) -> Tree:
@@ -126,20 +137,24 @@ class LocalTree:
                 console.warn(f"{show(full_path)} is skipped: it is a symbolic link to a directory that contains it.")
                 continue
             tree[path] = entry = _entry(full_path, status)
-            if entry.type != DIRECTORY or len(above) == depth:
+            if entry.type != DIRECTORY or len(above) == depth or (path != ROOT and self._is_excluded(path)):
                 continue
             try:
                 names = sorted(os.listdir(full_path), reverse=True)  # the last one is the next
             except OSError as error:
-                raise _unreadable(full_path, error) from error
+                self._close(path, full_path, error)
+                continue
             waiting += [(path + b"/" + name if path else name, os.path.join(full_path, name), (*above, identity)) for name in names]
         return tree
 
     def _status(self, path: bytes, full_path: bytes, console: Console) -> os.stat_result | None:
         """The status of what is at a path; None if nothing is, or a link cannot be followed, with a warning."""
         try:
-            return os.stat(full_path) if self._follow or path == ROOT else os.lstat(full_path)
+            return os.stat(full_path) if path == ROOT or (self._follow and not self._is_excluded(path)) else os.lstat(full_path)
         except OSError as error:
+            if error.errno == errno.EACCES and path != ROOT and not (self._follow and os.path.islink(full_path)):
+                self._close(path.rpartition(b"/")[0], full_path, error)
+                return None
             is_link = error.errno == errno.ENAMETOOLONG and os.path.islink(full_path)  # its target is too long
             if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) and not is_link:
                 raise _unreadable(full_path, error) from error
@@ -147,6 +162,13 @@ class LocalTree:
                 self.skipped.add(path)
                 console.warn(f"{show(full_path)} is skipped: it is a dangling symbolic link, or was deleted meanwhile.")
             return None
+
+    def _close(self, directory: bytes, full_path: bytes, error: OSError) -> None:
+        """Note a directory in which a path cannot be read. Raises: PodwrightError if it is the root, or the cause is not a permission."""
+        problem = _unreadable(full_path, error)
+        if directory == ROOT or error.errno != errno.EACCES:
+            raise problem from error
+        self.closed.setdefault(directory, problem)
 
     def pieces(self, path: bytes, start: int = 0, size: int | None = None) -> Iterator[bytes]:
         """The content of a file from `start` on, all of it or `size` bytes. Raises: PodwrightError, also if there are fewer."""
@@ -236,7 +258,17 @@ def _set_attributes(full_path: bytes, entry: Entry, options: CopyOptions) -> Non
             ) from error
     mode = options.mode_of(entry)
     if mode is not None:
-        os.chmod(full_path, mode)
+        kept = os.stat(full_path).st_mode & 0o7000 if entry.type == DIRECTORY else 0
+        os.chmod(full_path, mode | kept)
+
+
+def _mount_points() -> list[bytes]:
+    """The mount points of this process, as /proc/self/mountinfo names them; none on an operating system without it."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as lines:
+            return [line.split(b" ", 5)[4] for line in lines]
+    except (OSError, IndexError):
+        return []
 
 
 def _id(look_up: Callable[[str], Any], name: str | None) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import PodwrightError
 from .local import LocalTree
 from .plan import Plan, same_size_files
-from .tree import FILE, LINK, ROOT, SPECIAL, Tree, leaves_tree, show, with_digests, without_excluded
+from .tree import FILE, LINK, ROOT, SPECIAL, Entry, Tree, ancestors, leaves_tree, show, with_digests, without_excluded
 
 if TYPE_CHECKING:
     from ..console import Console
@@ -53,6 +53,26 @@ class TreePair:
         """The pair without what the patterns match, see `tree.without_excluded`, and without what the target has in place of what the source skips."""
         local_tree, remote_tree = (without_excluded(tree, patterns, self.skipped) for tree in (self.local_tree, self.remote_tree))
         return replace(self, local_tree=local_tree, remote_tree=remote_tree)
+
+    @property
+    def mounts(self) -> Collection[bytes]:
+        """The mount points below the root of the target."""
+        return (self.remote if self.is_upload else self.local).mounts
+
+    def without_mounts(self, console: Console) -> TreePair:
+        """The pair without the mount points of the target that the source does not contain, with a warning of each: they and what is below them are kept."""
+        kept = {path for path in self.mounts if path in self.target and path not in self.source}
+        for path in sorted(kept):
+            if kept.isdisjoint(ancestors(path)):
+                console.warn(f"{show(path)} is kept: it is a mount point {f'in {self.remote.container}' if self.is_upload else 'of this host'}.")
+        shown = without_excluded(self.target, (), kept)
+        return replace(self, remote_tree=shown) if self.is_upload else replace(self, local_tree=shown)
+
+    def check_listed(self, deletes: bool) -> None:
+        """Check that what the copy may change could be listed in the target. Raises: PodwrightError."""
+        for path, error in (self.remote if self.is_upload else self.local).closed.items():
+            if path in self.target and (deletes or path in self.source):
+                raise error
 
     def with_digests(self) -> TreePair:
         """The pair with the digests of the files that have the same size on both sides. Raises: PodwrightError if one cannot be read."""
@@ -108,12 +128,14 @@ def download_pair(remote: ContainerTree, remote_tree: Tree, local_path: str, con
 
     Raises: PodwrightError if the local path is a device, a FIFO or a socket, which the copy would replace.
     """
-    special = [path for path, entry in remote_tree.items() if entry.type == SPECIAL]
+    shown = without_excluded(remote_tree, remote.exclude)
+    dangling = without_excluded(dict.fromkeys(sorted(remote.skipped), Entry(LINK)), remote.exclude)
+    special = [path for path, entry in shown.items() if entry.type == SPECIAL]
     skipped = [f"{show(path)} is skipped: it is neither a file, a directory nor a symbolic link in {remote.container}." for path in special]
-    skipped += [f"{show(path)} is skipped: it is a dangling symbolic link in {remote.container}." for path in sorted(remote.skipped)]
+    skipped += [f"{show(path)} is skipped: it is a dangling symbolic link in {remote.container}." for path in dangling]
     for path in special:
         del remote_tree[path]
-    for path in [path for path, entry in remote_tree.items() if entry.type == LINK and leaves_tree(remote_tree, path)]:
+    for path in [path for path, entry in shown.items() if entry.type == LINK and leaves_tree(remote_tree, path)]:
         skipped.append(f"{show(path)} is skipped: it links to {show(remote_tree[path].target)}, outside {remote.path}.")
         del remote_tree[path]
         special.append(path)
@@ -124,7 +146,7 @@ def download_pair(remote: ContainerTree, remote_tree: Tree, local_path: str, con
     is_file = remote_tree[ROOT].type == FILE
     if is_file and (os.path.isdir(local_path) or local_path.endswith("/")):
         local_path = os.path.join(local_path, os.path.basename(remote.path.rstrip("/")))
-    local = LocalTree(os.path.realpath(local_path) if is_file and os.path.isfile(local_path) else local_path)
+    local = LocalTree(os.path.realpath(local_path) if is_file and os.path.isfile(local_path) else local_path, exclude=remote.exclude)
     parent = os.path.dirname(os.path.abspath(local_path))
     while not os.path.lexists(parent):
         parent = os.path.dirname(parent)

@@ -105,7 +105,7 @@ def same_size_files(source: Tree, target: Tree) -> list[bytes]:
 
 
 def compare(source: Tree, target: Tree, options: CopyOptions, kept: Iterable[bytes] = ()) -> Plan:
-    """The changes after which the target equals the source.
+    """The changes after which the target equals the source. The attributes of a root directory that exists are kept: it is not part of the copy.
 
     Args:
         source, target: trees. If content is compared, `same_size_files` of both have digests.
@@ -121,7 +121,7 @@ def compare(source: Tree, target: Tree, options: CopyOptions, kept: Iterable[byt
             {FILE: plan.files, DIRECTORY: plan.directories, LINK: plan.links}[entry.type].append(path)
             if current is not None and entry.type == FILE:
                 plan.modes[path] = current.mode
-        elif _differs_in_attributes(entry, current, options):
+        elif (path != ROOT or entry.type == FILE) and _differs_in_attributes(entry, current, options):
             plan.attributes.append(path)
         elif entry.type == FILE:
             plan.unchanged += 1

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING
 from ..errors import PodwrightError
 from ..text import decode
 from . import scripts
-from .listing import read_digests, read_listing
+from .list_script import LIST
+from .listing import denied_directories, read_digests, read_listing
+from .listing_errors import check_links, explain_listing
 from .local import size_mismatch
 from .runner import MAX_ERRORS, MAX_LISTING, NO_INPUT, Attributes, Input, Output, ScriptFailed, ScriptRunner, names_below, names_input
 from .scripts import HELPER_ROOT, PART, STAGE, TOOLS, Exit, Script
-from .tree import FILE, LINK, MAX_LINKS, ROOT, Tree, find_loop, hidden, leaves_tree, show
+from .tree import FILE, ROOT, Tree, hidden, show, without_excluded
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from ..cluster.exec_command import Container
 
 CLEAN_UP_SECONDS = 10
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9._+@%=,:-]+")  # a pattern that find(1) matches like `without_excluded`
 _DIGEST_LINES = 128  # bytes that UNPACK prints for a file beside its path, at most
 
 
@@ -33,18 +37,22 @@ class ContainerTree:
         container: the container in which commands run: a helper, if `is_helper`, that accesses the files of its target container.
         path: the path as the user wrote it.
         deadline: the time of the client's clock at which a command is terminated, or None.
+        exclude: the patterns of what is excluded; that is listed, but not what it contains, as far as it is simple.
 
     Attributes:
         root: the path for commands in the container; `observe` resolves it for a helper.
         tools: the tools of the image, known after `observe`.
         umask: the umask of the container's user, known after `observe`.
-        keeps_mode: whether the mode of the root must not be changed: it is a mount point or belongs to another user. Known after `observe`.
         is_dangling, is_blocked: whether it is a dangling symbolic link; whether a part of its path is not a directory. Known after `observe`.
         is_link: whether the root is a symbolic link that is followed, known after `observe`.
         skipped: the paths that `observe` found and left out of the tree: symbolic links that cannot be followed.
+        mounts: the mount points below the root, known after `observe`.
+        closed: the error of each directory that could not be listed, by path, known after `observe_target`.
     """
 
-    def __init__(self, client: Client, container: Container, path: str, is_helper: bool = False, deadline: float | None = None) -> None:
+    def __init__(
+        self, client: Client, container: Container, path: str, is_helper: bool = False, deadline: float | None = None, exclude: Sequence[str] = ()
+    ) -> None:
         self._runner = ScriptRunner(client, container, path, deadline)
         self.container = container
         self.path = path
@@ -56,15 +64,18 @@ class ContainerTree:
         self._follows = False
         self.tools: frozenset[str] = frozenset()
         self.umask = 0o022
-        self.keeps_mode = False
         self.is_link = self.is_dangling = self.is_blocked = False
+        self.exclude = exclude
         self.skipped: frozenset[bytes] = frozenset()
+        self.mounts: frozenset[bytes] = frozenset()
+        self.closed: dict[bytes, PodwrightError] = {}
 
     def child(self, name: str) -> ContainerTree:
         """The path of that name in this directory."""
         child = copy.copy(self)
         child.path = f"{self.path.rstrip('/')}/{name}"
         child._runner = replace(self._runner, path=child.path)
+        child.mounts, child.closed = frozenset(), {}
         child.root = self.root.rstrip(b"/") + b"/" + name.encode("utf-8", "surrogateescape")
         return child
 
@@ -85,6 +96,13 @@ class ContainerTree:
     # -- reading --------------------------------------------------------------------------------------------
 
     def observe(self, follow: bool = False, shallow: bool = False) -> Tree:
+        """The tree in the container as a source: a directory that cannot be listed is an error, unless it is excluded. Otherwise like `observe_target`."""
+        tree = self.observe_target(follow, shallow)
+        for path in without_excluded({path: tree[path] for path in self.closed}, self.exclude):
+            raise self.closed[path]
+        return tree
+
+    def observe_target(self, follow: bool = False, shallow: bool = False) -> Tree:
         """The tree in the container.
 
         Args:
@@ -94,13 +112,15 @@ class ContainerTree:
         Raises: PodwrightError; its reason is `NoShell` or `NoTools` if the image lacks a tool.
         """
         if follow:
-            self._refuse_links(self.observe(shallow=shallow))
+            linked = without_excluded(self.observe_target(shallow=shallow), self._pruned)
+            check_links(linked, self.root, self._runner, self.is_helper)
         self._follows = follow
         tests = ("-maxdepth 1" if shallow else "") + (" ! -type l" if follow else "")
+        command = LIST.command(root=self.root, follow="-L" if follow else "", tests=tests, pruned=" ".join(self._pruned))
         try:
-            output = self._runner.query(scripts.LIST.command(root=self.root, follow="-L" if follow else "", tests=tests), limit=MAX_LISTING)
+            output = self._runner.query(command, limit=MAX_LISTING)
         except ScriptFailed as error:
-            raise self._explain(error) from error
+            raise explain_listing(error) from error
         try:
             listing = read_listing(output.stdout)
         except (ValueError, LookupError) as error:
@@ -110,45 +130,21 @@ class ContainerTree:
         missing = TOOLS - listing.tools
         if missing:
             raise PodwrightError(f"The image of {self.container} lacks {', '.join(sorted(missing))}.", reason="NoTools", hint="Set method to helper.")
-        self.tools, self.umask, self.keeps_mode = listing.tools, listing.umask, listing.keeps_mode
+        self.tools, self.umask = listing.tools, listing.umask
         self.is_link, self.is_dangling, self.is_blocked = listing.root != self.root, listing.is_dangling, listing.is_blocked
         self._runner = replace(self._runner, identity=listing.identity)
         if self.is_helper or (ROOT in listing.tree and listing.tree[ROOT].type == FILE):
             self.root = listing.root  # the file that a symbolic link leads to is replaced, not the link
-        self.skipped = listing.dangling
+        self.skipped, self.mounts = listing.dangling, listing.mounts
+        denied = denied_directories(listing, output.stderr)
+        if ROOT in denied or (denied and len(output.stderr) >= MAX_ERRORS):
+            raise self._runner.failure(output.stderr)
+        self.closed = {path: self._runner.failure(line) for path, line in denied.items()}
         return listing.tree
 
-    def _explain(self, error: ScriptFailed) -> PodwrightError:
-        if error.rc == Exit.TOO_MANY_LINKS:
-            return PodwrightError(
-                f"Cannot resolve {self.path} in {self.container}: too many symbolic links (more than {MAX_LINKS}).",
-                reason="BadOption",
-                hint="Check remote_path.",
-            )
-        if error.rc == Exit.ACCESS_DENIED:
-            return PodwrightError(
-                f"Cannot access the files of the target container from {self.container}, which runs as another user.",
-                reason="HelperRefused",
-                hint="Set run_as_user for the pod, so that both run as the same user, or use an image with a shell.",
-            )
-        return error
-
-    def _refuse_links(self, tree: Tree) -> None:
-        """By some links, a tree would have no end. A helper would follow a link out of the tree to its own files."""
-        loop = find_loop(tree, self.root)
-        if loop is not None:
-            raise PodwrightError(
-                f"Cannot follow the link {show(loop)} to {show(tree[loop].target)} in {self.container}: by it, a directory contains itself.",
-                reason="BadOption",
-                hint="Unset follow, and copy the target of the link separately.",
-            )
-        for path, entry in tree.items() if self.is_helper else ():
-            if entry.type == LINK and leaves_tree(tree, path):
-                raise PodwrightError(
-                    f"Cannot follow the link {show(path)} to {show(entry.target)} from {self.container}: its target is outside {self.path}.",
-                    reason="HelperRefused",
-                    hint="Unset follow, and copy the target of the link separately.",
-                )
+    @property
+    def _pruned(self) -> list[str]:
+        return [pattern.strip("/") for pattern in self.exclude if _PLAIN_NAME.fullmatch(pattern.strip("/"))]
 
     def digests(self, paths: Sequence[bytes]) -> dict[bytes, str]:
         """The sha256 of each file, by path."""
@@ -205,13 +201,22 @@ class ContainerTree:
             names = names_input(name for path, target in links.items() for name in (target, b"./" + path))
             self._runner.run(scripts.CREATE_LINKS.command(root=self.root), names)
 
+    def missing(self, paths: Sequence[bytes]) -> list[bytes]:
+        """Those of the entries that are known not to exist."""
+        try:
+            output = self._runner.query(scripts.FIND_MISSING.command(root=self.root), names_below(paths), sum(len(path) + 3 for path in paths))
+        except PodwrightError:
+            return []
+        found = {name.removeprefix(b"./") for name in output.stdout.split(b"\0")}
+        return [path for path in paths if path in found]
+
     def delete(self, paths: Sequence[bytes]) -> None:
         """Delete entries with what they contain."""
         self._change(scripts.DELETE, paths)
 
-    def set_mode(self, paths: Sequence[bytes], mode: int) -> None:
-        """Set the permission bits of files and directories."""
-        self._change(scripts.SET_MODE, paths, mode=f"{mode:o}")
+    def set_mode(self, paths: Sequence[bytes], mode: str) -> None:
+        """Set the mode of files and directories, as for chmod(1)."""
+        self._change(scripts.SET_MODE, paths, mode=mode)
 
     def set_owner(self, paths: Sequence[bytes], owner: str) -> None:
         """Set the owner and group of entries, `OWNER:GROUP` as for chown(1)."""

@@ -92,13 +92,13 @@ def permission_hint(cause: str) -> str:
 
 
 class ScriptFailed(PodwrightError):
-    """A script exited with another code than 0, which is `rc`."""
+    """A script for a path in a container exited with another code than 0, which is `rc`."""
 
     def __init__(self, path: str, container: Container, rc: int, stderr: bytes) -> None:
         cause = decode(stderr).strip()[:500] or f"exit code {rc}"
         reason, hint = _EXPLAINED.get(rc, ("CopyFailed", permission_hint(cause)))
         super().__init__(f"The copy failed at {path} in {container}: {cause}", reason=reason, hint=hint)
-        self.rc = rc
+        self.path, self.container, self.rc = path, container, rc
 
 
 def retry_on_connection_loss(attempt: Callable[[], _Result], attempts: int = TRANSFER_ATTEMPTS) -> _Result:
@@ -152,8 +152,12 @@ class ScriptRunner:
                 else:
                     stdout += data
         if process.rc:
-            raise ScriptFailed(self.path, self.container, process.rc, bytes(stderr))
+            raise self.failure(bytes(stderr), process.rc)
         return Output(bytes(stdout), bytes(stderr))
+
+    def failure(self, stderr: bytes, rc: int = 1) -> ScriptFailed:
+        """The error of a script that failed."""
+        return ScriptFailed(self.path, self.container, rc, stderr)
 
     def query(self, command: list[str], given: Input = NO_INPUT, limit: int = MAX_OUTPUT) -> Output:
         """Run a command that changes nothing, again after a connection loss."""

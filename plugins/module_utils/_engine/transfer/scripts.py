@@ -1,7 +1,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The shell scripts that a copy runs in a container, with their variables and exit codes.
 
-They need a POSIX shell and `TOOLS` as busybox and coreutils have them. In the text of a script, `$CAPITALS` are constants of this file.
+Two scripts that print files are in list_script.py and small_files.py. They need a POSIX shell and `TOOLS` as busybox and coreutils have them. In the text
+of a script, `$CAPITALS` are constants of this file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from .tree import MAX_LINKS
 TOOLS = frozenset(("find", "stat", "sha256sum", "xargs", "sed", "dd"))
 BLOCK = 1 << 16  # bytes that dd copies at once; parts of a file begin at a multiple of it
 HELPER_ROOT = "/proc/1/root"  # where a helper container finds the root directory of its target container
-KEEPS_MODE = "keeps-mode"  # what LIST prints beside the tools if the mode of the root must not be changed
 DANGLING = "dangling"  # what it prints if the root is a dangling symbolic link
 IDENTITY = "identity:"  # what it prints before the identity of the container
 BLOCKED = "blocked"  # what it prints if the root cannot be created, since a part of its path is not a directory
@@ -35,7 +35,7 @@ class Exit(IntEnum):
     REPLACED = 46  # the container is another than the one that was listed; the script has not run
 
 
-_WORDS = {"BLOCKED": BLOCKED, "DANGLING": DANGLING, "HELPER_ROOT": HELPER_ROOT, "IDENTITY": IDENTITY, "KEEPS_MODE": KEEPS_MODE, "STAGE": STAGE}
+_WORDS = {"BLOCKED": BLOCKED, "DANGLING": DANGLING, "HELPER_ROOT": HELPER_ROOT, "IDENTITY": IDENTITY, "STAGE": STAGE}
 _CONSTANTS: dict[str, str | int] = {"BLOCK": BLOCK, "MAX_LINKS": MAX_LINKS, **_WORDS, **{code.name: code.value for code in Exit}}
 _CONSTANT = re.compile(r"\$([A-Z][A-Z_]+)")
 _UNESCAPED = frozenset((string.ascii_letters + string.digits + "/._-").encode())
@@ -77,26 +77,8 @@ def escape(path: bytes) -> str:
     return "".join(chr(byte) if byte in _UNESCAPED else f"\\0{byte:03o}" for byte in path)
 
 
-# The helper would follow an absolute link of its target container to its own files: each component is resolved below HELPER_ROOT.
-_RESOLVE = """
-resolve() {
-  rest=$1 resolved= links=0
-  while [ "$rest" ]; do
-    name=${rest%%/*}
-    case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
-    case $name in ''|.) continue ;; ..) resolved=${resolved%/*}; continue ;; esac
-    if [ -L "$HELPER_ROOT$resolved/$name" ]; then
-      links=$((links + 1)); [ $links -le $MAX_LINKS ] || exit $TOO_MANY_LINKS
-      link=$(readlink "$HELPER_ROOT$resolved/$name"; echo .); link=${link%??}
-      case $link in /*) resolved= ;; esac
-      rest=$link/$rest
-    else resolved=$resolved/$name; fi
-  done
-}
-"""
-
 # Prints what another container, also one under the same name, does not have: the start of its first process, and the device of its root directory.
-_IDENTITY = """
+IDENTITY_FUNCTION = """
 identity() {
   first= host=; read -r first < /proc/1/stat; read -r host < /proc/sys/kernel/hostname
   set -- ${first##*) }; echo "${20}:$host:$(stat -c %d /)"
@@ -104,66 +86,13 @@ identity() {
 """
 # Runs the command in its further arguments if that is `expected`.
 GUARD = Script(
-    _IDENTITY
+    IDENTITY_FUNCTION
     + """
 [ "$(identity)" = "$expected" ] || { echo "the pod was replaced, or its container restarted, after the files were listed" >&2; exit $REPLACED; }
 shift; exec "$@"
 """,
     (),
     ("expected",),
-)
-
-# Prints the tools, the umask and the identity, a line each; `--`; the resolved root, NUL. If it exists, also its entries, in groups: the number of entries;
-# a line `MODE SIZE UID GID MTIME USER GROUP` for each; each path, NUL. Last `--`, and each link and its target, NUL;
-# with `-L`, each link that cannot be followed, and nothing, NUL.
-# With `-L`, `find` fails at links that lead through a file or to themselves, instead of taking them for dangling ones.
-# What vanishes meanwhile is not listed, nor is what the kernel shows as files in the root directory.
-LIST = Script(
-    _RESOLVE
-    + _IDENTITY
-    + """
-for tool in find stat sha256sum xargs sed tar; do command -v $tool >/dev/null 2>&1 && echo $tool; done
-dd iflag=fullblock count=0 </dev/null >/dev/null 2>&1 && echo dd
-umask
-echo "$IDENTITY$(identity)"
-{ command -v find && command -v stat; } >/dev/null || { echo --; printf '%s\\0' "$root"; exit 0; }
-case $root in
-  $HELPER_ROOT/*) [ -d $HELPER_ROOT/ ] || exit $ACCESS_DENIED; resolve "${root#$HELPER_ROOT}"; root=$HELPER_ROOT${resolved:-/} ;;
-  *) if [ -L "$root" ] && [ -e "$root" ]; then root=$(readlink -f "$root"; echo .); root=${root%??}; fi ;;
-esac
-if ! [ -e "$root" ]; then
-  [ -L "$root" ] && echo $DANGLING
-  parent=${root%/*}; while [ "$parent" ] && ! [ -e "$parent" ] && ! [ -L "$parent" ]; do parent=${parent%/*}; done
-  [ -d "$parent/" ] || echo $BLOCKED
-  echo --; printf '%s\\0' "$root"; exit 0
-fi
-if ! [ -O "$root/" ] || [ "$(stat -c %d "$root/")" != "$(stat -c %d "$root/..")" ]; then echo $KEEPS_MODE; fi 2>/dev/null
-echo --
-printf '%s\\0' "$root"
-case $root in /|$HELPER_ROOT/) tests="$tests ! ( -path ${root}proc -prune ) ! ( -path ${root}sys -prune )" ;; esac
-list() {
-  find $follow "$root" $tests -exec sh -c 'follow=$1; shift
-    read_attributes() { stat $follow -c "%f %s %u %g %Y %U %G" "$@"; }
-    if lines=$(read_attributes "$@" 2>/dev/null); then printf "%s\\n" $# "$lines"; printf "%s\\0" "$@"; exit; fi
-    failed=0; for entry; do line=$(read_attributes "$entry") || { failed=1; continue; }; printf "%s\\n" 1 "$line"; printf "%s\\0" "$entry"; done
-    exit $failed' sh "$follow" {} +
-}
-exec 3>&1
-errors=$(list 2>&1 >&3) || {
-  code=$?; [ "$errors" ] || exit $code
-  ignored='/: No such file or directory$/d'
-  [ "$follow" ] && ignored="$ignored"'; /: Not a directory$/d; /: Too many levels of symbolic links$/d'
-  errors=$(printf '%s\n' "$errors" | sed "$ignored")
-  [ -z "$errors" ] || { echo "$errors" >&2; exit $code; }
-}
-echo --
-if [ "$follow" ]; then find -L "$root" $tests -type d -exec sh -c 'for directory; do
-    for link in "${directory%/}"/* "${directory%/}"/.[!.]* "${directory%/}"/..?*; do [ -e "$link" ] || ! [ -L "$link" ] || printf "%s\\0\\0" "$link"; done
-  done' sh {} + 2>/dev/null; exit 0; fi
-find "$root" $tests -type l -exec sh -c '
-  for link; do target=$(readlink "$link" && echo .) && printf "%s\\0%s\\0" "$link" "${target%??}"; done; :' sh {} + 2>/dev/null || :
-""",
-    words=("follow", "tests"),
 )
 
 # sha256 SIZE [BLOCKS] hashes standard input, which has SIZE bytes. If it is a file with more, SIZE must be that many BLOCKS.
@@ -188,6 +117,9 @@ _SHA256_ONLY = r"""sed -n "s/^[\\]*\([0-9a-f]\{64\}\) [ *].*/\1/p" """
 # Print the sha256 of the root, and of the files below it that standard input names (each with NUL), a line each.
 DIGEST_ROOT = Script(_SHA256 + 'sha256 $(stat -L -c %s "$root") < "$root"')
 DIGEST_FILES = Script(f"""cd "$root" && xargs -0 sh -c 'sha256sum "$@" | {_SHA256_ONLY}' sh""")
+
+# Prints those of the entries of the root that standard input names which do not exist, each with NUL.
+FIND_MISSING = Script("""cd "$root" && xargs -0 sh -c 'for path do [ -e "$path" ] || [ -L "$path" ] || printf "%s\\0" "$path"; done' sh""")
 
 # Change the entries of the root that standard input names.
 DELETE = Script('cd "$root" && xargs -0 rm -rf --')

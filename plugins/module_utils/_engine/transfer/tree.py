@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 FILE, DIRECTORY, LINK, SPECIAL = "file", "directory", "link", "special file"
 ROOT = b""
 MAX_STEPS = 1 << 13  # components of paths and of targets of links, far more than any path has that can be opened
+_ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
 MAX_LINKS = 40  # symbolic links that Linux follows to resolve one path (path_resolution(7))
 
 
@@ -70,6 +72,29 @@ def with_digests(tree: Tree, digests: Mapping[bytes, str]) -> Tree:
     return tree | {path: replace(tree[path], digest=digest) for path, digest in digests.items()}
 
 
+def mounts_below(points: Iterable[bytes], root: bytes) -> frozenset[bytes]:
+    """The paths below a root at which something is mounted.
+
+    Args:
+        points: mount points as in /proc/PID/mountinfo, which escapes some bytes.
+        root: the root without symbolic links, as the mount points are named.
+    """
+    prefix = root.rstrip(b"/") + b"/"
+    unescaped = (_ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), point) for point in points)
+    return frozenset(point[len(prefix) :] for point in unescaped if point.startswith(prefix)) - {ROOT}
+
+
+def matcher(patterns: Iterable[str]) -> Callable[[bytes], bool]:
+    """A function that says whether a pattern matches a path itself, see `without_excluded`."""
+    encoded = [pattern.strip("/").encode("utf-8", "surrogateescape") for pattern in patterns]
+
+    def matches(path: bytes) -> bool:
+        name = path.rpartition(b"/")[2]
+        return any(fnmatch.fnmatchcase(path if b"/" in pattern else name, pattern) for pattern in encoded)
+
+    return matches
+
+
 def without_excluded(tree: Tree, patterns: Sequence[str], skipped: Collection[bytes] = ()) -> Tree:
     """The tree without the entries that a pattern matches, without those that are skipped, and without what they contain.
 
@@ -77,21 +102,14 @@ def without_excluded(tree: Tree, patterns: Sequence[str], skipped: Collection[by
         patterns: globs. One with a slash matches the path, one without a slash matches a name at any depth.
         skipped: paths.
     """
-    encoded = [pattern.strip("/").encode("utf-8", "surrogateescape") for pattern in patterns]
+    if not patterns and not skipped:
+        return tree
+    matches = matcher(patterns)
 
     def is_excluded(path: bytes) -> bool:
-        parts = path.split(b"/")
-        for length in range(1, len(parts) + 1):
-            top = b"/".join(parts[:length])
-            if top in skipped:
-                return True
-            for pattern in encoded:
-                subject = top if b"/" in pattern else parts[length - 1]
-                if fnmatch.fnmatchcase(subject, pattern):
-                    return True
-        return False
+        return any(top in skipped or matches(top) for top in [*ancestors(path)[1:], path])
 
-    return {path: entry for path, entry in tree.items() if path == ROOT or not is_excluded(path)} if encoded or skipped else tree
+    return {path: entry for path, entry in tree.items() if path == ROOT or not is_excluded(path)}
 
 
 def check_tree(tree: Tree) -> str | None:

@@ -17,7 +17,7 @@ from ..threads import call_in_threads
 from .archive import pack
 from .local import digest_of, source_changed
 from .plan import LARGE, CopyOptions, Plan, split_attributes
-from .runner import Attributes, retry_on_connection_loss
+from .runner import Attributes, ScriptFailed, retry_on_connection_loss
 from .scripts import BLOCK
 from .tree import DIRECTORY, FILE, ROOT, Entry, Tree
 
@@ -64,8 +64,7 @@ class Upload:
             with self._batch():
                 self._set_attributes(early)
                 done.attributes = early
-                remote.delete(plan.obstacles)
-            done.obstacles = plan.obstacles
+                self._delete(plan.obstacles, done.obstacles)
             if self._uses_tar:
                 self._send_archive(sorted([*plan.directories, *archived, *plan.links]))
             else:
@@ -79,8 +78,7 @@ class Upload:
             remote.clean_up(separate, self._run)
             raise
         with self._batch():
-            remote.delete(plan.delete)
-            done.delete = plan.delete
+            self._delete(plan.delete, done.delete)
             self._set_attributes([*filter(self._lacks_mode, plan.directories), *([] if self._uses_tar else plan.links), *late])
         done.attributes = plan.attributes
 
@@ -97,6 +95,14 @@ class Upload:
             self.done.is_uncertain = True
             raise
 
+    def _delete(self, paths: list[bytes], done: list[bytes]) -> None:
+        try:
+            self._remote.delete(paths)
+        except ScriptFailed:
+            done += self._remote.missing(paths)
+            raise
+        done += paths
+
     def _lacks_mode(self, path: bytes) -> bool:
         """Whether a new directory has another mode than in the source until all it contains is written."""
         mode = self._options.mode_of(self._tree[path])
@@ -111,20 +117,20 @@ class Upload:
 
     def _set_attributes(self, paths: list[bytes]) -> None:
         """Set modes and owners, of what a directory contains before its own."""
-        by_mode: dict[int, list[bytes]] = {}
-        closed: list[tuple[bytes, int]] = []  # directories whose owner could not set the mode of what they contain
+        by_mode: dict[str, list[bytes]] = {}
+        closed: list[tuple[bytes, str]] = []  # directories whose owner could not set the mode of what they contain
         for path in sorted(paths, reverse=True):
             mode = self._options.mode_of(self._tree[path])
             if mode is not None and self._tree[path].type == DIRECTORY and not mode & 0o100:
-                closed.append((path, mode))
+                closed.append((path, permissions(mode)))
             elif mode is not None:
-                by_mode.setdefault(mode, []).append(path)
+                by_mode.setdefault(permissions(mode) if self._tree[path].type == DIRECTORY else f"{mode:o}", []).append(path)
         if self._owner:
             self._remote.set_owner(paths, self._owner)
-        for mode, group in by_mode.items():
-            self._remote.set_mode(group, mode)
-        for path, mode in closed:
-            self._remote.set_mode([path], mode)
+        for text, group in by_mode.items():
+            self._remote.set_mode(group, text)
+        for path, text in closed:
+            self._remote.set_mode([path], text)
 
     def _report(self, key: tuple[bytes, int], pieces: Iterable[bytes]) -> Iterator[bytes]:
         """The pieces; progress is reported as they are read."""
@@ -218,6 +224,11 @@ class Upload:
         if any(self._local.pieces(path, start + size)):
             raise source_changed(self._local.full_path(path))
         return whole.hexdigest(), digests
+
+
+def permissions(mode: int) -> str:
+    """A mode as for chmod(1) that sets the permission bits and keeps the setuid, setgid and sticky bits."""
+    return ",".join(["a-rwx", *(f"{who}+{bit}" for at, who in ((6, "u"), (3, "g"), (0, "o")) for bit, value in zip("rwx", (4, 2, 1)) if mode >> at & value)])
 
 
 def divide(size: int) -> list[tuple[int, int]]:
