@@ -484,6 +484,23 @@ def test_pods_of_the_same_version_that_fail_are_not_rolled_back(session):
     assert [step["action"] for step in result["plan"] if step["kind"] == "Deployment"] == ["patch"]
 
 
+def test_a_rollback_after_a_failure_restores_the_settings_of_the_deployment_but_no_number_of_replicas(session):
+    def settings():
+        item = session.own("Deployment")[0]
+        spec = item["spec"]
+        return spec["minReadySeconds"], spec["progressDeadlineSeconds"], spec["strategy"], item["metadata"]["labels"]
+
+    options = {"min_ready_seconds": 1, "progress_deadline": 50, "max_surge": 1, "labels": {"app": "old"}}
+    deploy(session, 1, strategy="rolling", **options)
+    before = settings()
+    session.cluster.fates["app:2"] = "never"
+    failing = {"min_ready_seconds": 0, "progress_deadline": 5, "max_surge": 2, "labels": {"app": "new"}, "rollback_on_failure": True}
+    assert session.perform(rollout(2, "rolling", replicas=3, **failing))[1].reason == "WaitFailed"
+    assert settings() == before and session.cluster.images() == ["app:1"] * 3
+    plan = deploy(session, 1, strategy="rolling", replicas=3, **options)["plan"]
+    assert [change["path"] for step in plan for change in step["patch"]] == ["/metadata/annotations/podwright.io~1rolled-back"]
+
+
 def test_a_rollback_that_fails_leaves_the_version_in_service(session):
     deploy(session, 1, 2, strategy="canary")
     session.cluster.fates["app:1"] = "never"

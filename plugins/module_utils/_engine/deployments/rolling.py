@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ..values import Manifest, Result
 
 OBSERVATION_TIMEOUT = 30  # seconds, whatever `wait_timeout` is: a controller observes a change within one, unless it is down
-# Fields of the Deployment that a rollback keeps: the others are of the pods.
-_KEPT_FIELDS = ("replicas", "selector", "strategy", "progressDeadlineSeconds", "minReadySeconds")
+# Fields of the Deployment that a rollback keeps or, after a failed rollout, restores: the number of replicas stays, and the others are of the pods.
+_KEPT_FIELDS = ("selector", "strategy", "progressDeadlineSeconds", "minReadySeconds")
 
 
 class Rolling(Deployer):
@@ -66,7 +66,7 @@ class Rolling(Deployer):
         def restore() -> str:
             observe()
             revision = self._previous()
-            self._return_to(revision)
+            self._return_to(revision, next((change.before for change in self.changes if change.kind == DEPLOYMENT_KIND), None))
             return f"The Deployment was rolled back to revision {revision}."
 
         def delete() -> str:
@@ -232,20 +232,26 @@ class Rolling(Deployer):
         others = {revision: item for revision, item in self._replica_sets().items() if _template_of(item) != template}
         return max(others, key=lambda revision: (whole_number((others[revision].get("status") or {}).get("readyReplicas")), revision), default=None)
 
-    def _return_to(self, revision: int | None) -> None:
+    def _return_to(self, revision: int | None, earlier: Manifest | None = None) -> None:
+        """Restore the pods of a revision. Raises: PodwrightError.
+
+        Args:
+            earlier: the Deployment whose other settings are restored, too; None if they stay as they are.
+        """
         known = self._replica_sets()
         if revision not in known:
             raise self.unknown_revision(revision, known)
         live = self._check_rollout(self.deployments[ROLLING], self._read())
         latest = revision if revision == max(known) else max(known) + 1  # the number that Kubernetes gives to the pods that return
         # Applied and not patched: a field that only the other template has is ours to remove.
-        spec = {name: live["spec"][name] for name in _KEPT_FIELDS if name in live["spec"]}
+        settings = earlier or live
+        spec = {name: settings["spec"][name] for name in _KEPT_FIELDS if name in settings["spec"]} | {"replicas": live["spec"]["replicas"]}
         spec |= {"template": _template_of(known[revision]), "paused": False}
         note = annotation_of(known[revision], PORTS)
         if not note and annotation_of(live, PORTS):
             self.console.warn(f"The ports of the Service are left as they are: those of revision {revision}, which an earlier Podwright created, are unknown.")
         annotations = {ROLLED_BACK: f"{revision}@{latest}"} | ({PORTS: note} if note else {})
-        metadata = {"name": self.name, "labels": live["metadata"]["labels"], "annotations": annotations}
+        metadata = {"name": self.name, "labels": settings["metadata"]["labels"], "annotations": annotations}
         self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}, wait=False)
         self._bring_into_service(self._written() or live)
 
