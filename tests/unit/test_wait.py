@@ -345,6 +345,7 @@ def test_claim_that_waits_for_its_first_pod_is_not_awaited():
         (claim(), PodwrightError('storageclasses is forbidden: User "u" cannot get resource', status=403, reason="Forbidden"), ["local"]),
         (claim(annotations={SELECTED_NODE: "node-1"}), LATE, []),  # its first pod was scheduled
         (claim(storage_class=None), LATE, []),
+        (claim() | {"spec": {"storageClassName": "local", "volumeName": "v"}}, LATE, []),  # bound without a pod, if ever
     ],
 )
 def test_other_claims_are_awaited(waiting, found, gets):
@@ -353,6 +354,13 @@ def test_other_claims_are_awaited(waiting, found, gets):
     world.classes = {"local": found}
     assert ready(world, waiting)[key_of(waiting, CLAIM)] == bound
     assert world.clock.time == 3 and world.gets == gets
+
+
+def test_a_claim_that_cannot_be_bound_to_the_volume_that_it_names_fails():
+    waiting = claim() | {"spec": {"storageClassName": "local", "volumeName": "v"}}
+    world = World(waiting)
+    world.classes = {"local": LATE}
+    assert "it is not bound to volume 'v' yet, whose claimRef may still name a deleted claim" in failure(ready, world, waiting).message
 
 
 def test_lost_claim_fails_although_its_class_binds_late():

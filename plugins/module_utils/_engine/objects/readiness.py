@@ -166,7 +166,11 @@ def _assess_claim(item: Manifest) -> Readiness:
     phase = _status(item).get("phase", "Pending")
     if phase == "Lost":
         return Readiness(FAILED, "its volume is lost")
-    return Readiness(READY) if phase == "Bound" else Readiness(PROGRESSING, "it is not bound to a volume yet")
+    if phase == "Bound":
+        return Readiness(READY)
+    if volume := _mapping(item.get("spec")).get("volumeName"):
+        return Readiness(PROGRESSING, f"it is not bound to volume '{volume}' yet, whose claimRef may still name a deleted claim")
+    return Readiness(PROGRESSING, "it is not bound to a volume yet")
 
 
 def _assess_namespace(item: Manifest) -> Readiness:

@@ -98,10 +98,15 @@ class _Assessor:
 
 
 def _without_late_claims(client: Client, items: Mapping[Key, tuple[Kind, Manifest]]) -> dict[Key, tuple[Kind, Manifest]]:
-    """The objects without claims that are not bound before the first pod that uses them is scheduled (WaitForFirstConsumer)."""
+    """The objects without claims that are not bound before the first pod that uses them is scheduled (WaitForFirstConsumer).
+
+    A claim that names its volume is bound at once.
+    """
     classes = {}
     for key, (_kind, item) in items.items():
-        if key.kind == CLAIM.name and assess(item).state == PROGRESSING and annotation_of(item, SELECTED_NODE) is None:
+        if key.kind != CLAIM.name or assess(item).state != PROGRESSING:
+            continue
+        if annotation_of(item, SELECTED_NODE) is None and not item["spec"].get("volumeName"):
             classes[key] = item["spec"].get("storageClassName")
     late = {name for name in set(classes.values()) if name and _binds_late(client, name)}
     return {key: value for key, value in items.items() if classes.get(key) not in late}
