@@ -33,7 +33,7 @@ def foreign_contents(client: Client, console: Console, applyset: ApplySet, membe
 
     Raises: PodwrightError if the API server cannot be reached.
     """
-    members = [member for member in members if not is_inherent(member.kind, member.key.name)]
+    members = [member for member in members if not is_inherent(member.kind, member.key.name, member.key.namespace)]
     definitions = [member for member in members if member.kind == DEFINITION]
     namespaces = [member for member in members if member.kind == NAMESPACE]
     return _used_definitions(client, console, definitions, deleted) | (_used_namespaces(client, console, namespaces, applyset) if namespaces else {})
