@@ -85,12 +85,12 @@ SOURCE = {
     b"nowhere": link(b"nothing"),
 }
 TARGET = {
-    b"": DIRECTORY,
+    b"": replace(DIRECTORY, mode=0o1777, owner=(77, 78)),
     b"same": Node(b"same"),
     b"touched": Node(b"touched", mode=0o600, mtime=LATER, owner=(77, 78)),
     b"swapped": Node(b"evil"),
     b"grown": Node(b"gr", mode=0o711, owner=(77, 78)),
-    b"private": replace(DIRECTORY, mode=0o750),
+    b"private": replace(DIRECTORY, mode=0o1750),
     b"moved": link(b"same"),
     b"was-link": link(b"same"),
     b"extra": Node(b"extra"),
@@ -179,12 +179,12 @@ def expect(options):
         if node.target is not None:
             expected = link(node.target, owner or (current.owner if current and current.target == node.target else (0, 0)))
         elif node.content is None:
-            mode = node.mode if preserves else (current.mode if current else 0o755)
+            mode = (node.mode | (current.mode & 0o7000 if current else 0)) if preserves else (current.mode if current else 0o755)
             expected = replace(DIRECTORY, mode=mode, owner=owner or (current.owner if current else (0, 0)))
         else:
             expected = expect_file(node, current, options)
         result[path] = expected
-    return result
+    return result | {b"": TARGET[b""]}
 
 
 TOOLS = ("busybox", "gnu")

@@ -302,7 +302,10 @@ def draw_file(session, options, source, target):
     if options["state"] == "to_pod" and (not files or rng.random() < 0.3):
         options.pop("checksum", None)
         return options | {"content": rng.choice(["", "text\n", "ünï\r\n", "x" * 70_000])}, None, target
-    return options, source + b"/" + rng.choice(files) if files else source, target
+    source = source + b"/" + rng.choice(files) if files else source
+    if os.path.islink(target + b"/" + os.path.basename(source)):
+        target += b"/place"  # not a file outside the trees
+    return options, source, target
 
 
 class Step:

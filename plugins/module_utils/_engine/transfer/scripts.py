@@ -221,7 +221,7 @@ UNPACK = Script(
 stage=$root/$STAGE-$token
 rm -rf "$prefix"-* "$root"/$STAGE-*
 if ! [ -d "$root" ]; then stage=$prefix-$token; mkdir -p "$stage" || exit
-elif ! mkdir "$stage" 2>/dev/null; then stage=$prefix-$token; mkdir "$stage" 2>/dev/null || mkdir "$root/$STAGE-$token" || exit; fi
+elif ! mkdir "$stage" 2>/dev/null; then rm -rf "$stage"; stage=$prefix-$token; mkdir "$stage" 2>/dev/null || mkdir "$root/$STAGE-$token" || exit; fi
 cd "$stage" || { code=$?; [ -d "$stage" ] || exit $STAGE_DELETED; exit $code; }
 chmod 700 . || exit
 mask=$(umask); umask 0; tar xpf - || { code=$?; [ -d "$(pwd)" ] || exit $STAGE_DELETED; exit $code; }
