@@ -124,7 +124,7 @@ def test_cleanup_leaves_a_record(podman):
     first = run(cleanup="always", logs="collect")
     assert podman.pods == {} and first["state"] == "succeeded"
     second = run(cleanup="always", logs="collect")
-    assert (second["changed"], second["recorded"], second["logs"]) == (False, True, "line 1\nline 2")
+    assert (second["changed"], second["recorded"], second["logs"]) == (False, True, "line 1\nline 2\n")
     files = list((podman.storage / "podwright").iterdir())
     assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] and stat.S_IMODE(files[0].parent.stat().st_mode) == 0o700
     assert run(state="absent", command=None, image=None)["changed"] is True
