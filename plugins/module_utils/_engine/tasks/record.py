@@ -153,7 +153,7 @@ def read_record(item: Manifest) -> Record:
         uid=data.get("uid") or None,
         job=data.get("job_uid") or None,
         created_at=data.get("created_at") or None,
-        exit_codes={name: code for name, code in _read_json(data.get("exit_codes"), dict).items() if type(code) is int},
+        exit_codes={name: code for name, code in _read_json(data.get("exit_codes"), dict).items() if isinstance(code, int)},
         results=_read_texts(data["results"]) if "results" in data else None,
         sources=_only_texts(_read_json(data["sources"], dict)) if "sources" in data else None,
         artifacts=[_only_texts(entry) for entry in _read_json(data.get("artifacts"), list) if isinstance(entry, dict)],
