@@ -316,7 +316,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         pairs = []
         for members, cluster in zip(hosts, clusters):
             given = cluster["given"] | {name: cluster[name] for name in PATHS if name in cluster["given"]}
-            connection = _connection_variables(given, Context(cluster))
+            connection = _connection_variables(given, cluster)
             for host in members:
                 container = {"ansible_podwright_container": host["pod_container"]}
                 target = {"ansible_podwright_pod": host["pod_name"], "ansible_podwright_namespace": host["pod_namespace"]} | container
@@ -414,12 +414,12 @@ def _absolute(value, directory):
     return beside if os.path.exists(beside) else path
 
 
-def _connection_variables(given, context):
+def _connection_variables(given, cluster):
     """The variables with which the connection plugin reaches the cluster, without credentials: tasks do not follow `kubectl config use-context`."""
     names = [name for name in CONNECTION_OPTIONS if name not in CREDENTIALS and given.get(name) is not None]
     found = {name: given[name] for name in names if not is_content(given[name]) and not (name == "proxy" and url_password(given[name]))}
     if is_content(given.get("kubeconfig")) or url_password(found.get("host")):
-        found["host"] = context.server
-    elif context.context and not found.get("host"):
-        found["context"] = context.context
+        found["host"] = Context(cluster).server
+    elif not found.get("host") and not found.get("context") and (current := Context(cluster).context):
+        found["context"] = current
     return {f"ansible_podwright_{name}": value for name, value in found.items()}

@@ -435,9 +435,15 @@ def test_a_source_that_cannot_be_read_is_refused_in_check_mode(pod, place):
     assert os.listdir(place / "pod") == []
 
 
-def test_a_failed_step_of_many_entries_counts_as_a_change(place, monkeypatch):
+def pod_with_tool(place, monkeypatch, name, script):
+    """A LocalPod in which a script takes the place of one tool."""
     pod = LocalPod("gnu", place / "bin", monkeypatch, path=f"{place}/bin:{os.environ['PATH']}")
-    write(place / "bin/ln", "#!/bin/sh\necho broken >&2; exit 1\n", 0o755)
+    write(place / "bin" / name, f"#!/bin/sh\n{script}\n", 0o755)
+    return pod
+
+
+def test_a_failed_step_of_many_entries_counts_as_a_change(place, monkeypatch):
+    pod = pod_with_tool(place, monkeypatch, "ln", "echo broken >&2; exit 1")
     write(place / "controller/tree/directory/file")
     (place / "controller/tree/link").symlink_to("directory")
     result, error, _warnings = run_copy(pod.client, options_of(place, method="stream"))
@@ -446,8 +452,7 @@ def test_a_failed_step_of_many_entries_counts_as_a_change(place, monkeypatch):
 
 
 def test_files_that_vanish_while_a_directory_is_listed_are_not_listed(place, monkeypatch):
-    pod = LocalPod("gnu", place / "bin", monkeypatch, path=f"{place}/bin:{os.environ['PATH']}")
-    write(place / "bin/stat", f'#!/bin/sh\nrm -f {place}/pod/tree/temporary\nexec {shutil.which("stat")} "$@"\n', 0o755)
+    pod = pod_with_tool(place, monkeypatch, "stat", f'rm -f {place}/pod/tree/temporary\nexec {shutil.which("stat")} "$@"')
     for name in ("kept", "temporary"):
         write(place / "pod/tree" / name)
     write(place / "controller/tree/file")
@@ -560,8 +565,7 @@ def test_mounts_of_this_host_are_found():
 
 
 def test_a_deletion_that_fails_says_what_was_deleted(place, monkeypatch):
-    pod = LocalPod("gnu", place / "bin", monkeypatch, path=f"{place}/bin:{os.environ['PATH']}")
-    write(place / "bin/rm", f'#!/bin/sh\n{shutil.which("rm")} -rf {place}/pod/tree/a; echo "rm: broken" >&2; exit 1\n', 0o755)
+    pod = pod_with_tool(place, monkeypatch, "rm", f'{shutil.which("rm")} -rf {place}/pod/tree/a; echo "rm: broken" >&2; exit 1')
     for name in ("a", "b"):
         write(place / "pod/tree" / name)
     write(place / "controller/tree/file")

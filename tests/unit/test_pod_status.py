@@ -124,7 +124,7 @@ def test_a_container_that_its_node_has_lost_is_an_interruption():
         (137, "ContainerStatusUnknown", None, "Deleted"),
         (3, "Error", "2026-01-01T00:00:29Z", "Error"),  # it had failed before
         (137, "OOMKilled", "2026-01-01T00:00:40Z", "OOMKilled"),
-        (0, "Completed", "2026-01-01T00:00:31Z", "Deleted"),  # it stopped because it was told to
+        (0, "Completed", "2026-01-01T00:00:31Z", "Deleted"),  # it stopped because of the signal
         (0, "Completed", "2026-01-01T00:00:30Z", "Completed"),  # it had perhaps finished before, within the second
         (0, "Completed", None, "Completed"),
     ],

@@ -19,7 +19,7 @@ from ..cluster.kinds import JOB, POD, is_built_in
 from ..errors import PodwrightError
 from .fields import dropped_fields, owned_fields, tree_of
 from .ownership import steps_of
-from .schema import merge_keys
+from .schema import identity_of, merge_keys
 
 if TYPE_CHECKING:
     from ..cluster.kinds import Kind
@@ -198,4 +198,4 @@ def _exclusions(name: str, desired: Manifest, live: Manifest, path: list[Any]) -
 
 def _identity(name: str, item: Any) -> tuple[str, ...]:
     """The merge keys of an item in a list of this name."""
-    return tuple(str(item.get(key, "TCP" if key == "protocol" else None)) for key in merge_keys(name, item)) if isinstance(item, dict) else ()
+    return tuple(map(str, identity_of(item, merge_keys(name, item)))) if isinstance(item, dict) else ()

@@ -19,7 +19,7 @@ from ..objects.key import Key
 from ..objects.labels import KUBERNETES_REVISION
 from ..text import encode, json_text, with_integers
 from .fields import dropped_fields, tree_of
-from .schema import MERGE_KEYS, keeps_null
+from .schema import MERGE_KEYS, identity_of, keeps_null
 
 if TYPE_CHECKING:
     from ..cluster.kinds import Kind
@@ -163,9 +163,8 @@ def has_scalars(item: Any, keys: Sequence[str]) -> bool:
 
 def _merge_items(live: list[Any], desired: list[Any], keys: Sequence[str]) -> list[Any]:
     """The items in the desired order; live items that are not desired stay before the item that follows them."""
-    defaults = {"protocol": "TCP"}
-    there = {tuple(item.get(k, defaults.get(k)) for k in keys): item for item in live}
-    wanted = {tuple(item.get(k, defaults.get(k)) for k in keys): item for item in desired}
+    there = {identity_of(item, keys): item for item in live}
+    wanted = {identity_of(item, keys): item for item in desired}
     merged: list[Any] = []
     rest = list(there)
     for identity, item in wanted.items():

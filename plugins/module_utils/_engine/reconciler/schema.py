@@ -14,7 +14,7 @@ from ..cluster.kinds import is_built_in
 from ..objects.quantity import same_quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ..values import Manifest
 
@@ -108,6 +108,11 @@ def merge_keys(name: str, item: Mapping[str, Any]) -> tuple[str, ...]:
     if name == "ports":
         return ("containerPort" if "containerPort" in item else "port", "protocol")
     return MERGE_KEYS.get(name) or ("name",)
+
+
+def identity_of(item: Mapping[str, Any], keys: Iterable[str]) -> tuple[Any, ...]:
+    """The values of merge keys of an item; a port without a protocol is one of TCP."""
+    return tuple(item.get(key, "TCP" if key == "protocol" else None) for key in keys)
 
 
 # Built-in kinds that contain values of arbitrary types.
