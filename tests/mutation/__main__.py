@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import importlib.abc
 import importlib.util
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -109,7 +111,8 @@ def _trace(sender, path: str) -> None:
     measured.start()
     pytest.main(["-q", "-p", "no:xdist", path], plugins=[durations])
     measured.stop()
-    lines = {name: measured.get_data().contexts_by_lineno(name) for name in measured.get_data().measured_files()}
+    data = measured.get_data()
+    lines = {name: {line: [sys.intern(test) for test in tests] for line, tests in data.contexts_by_lineno(name).items()} for name in data.measured_files()}
     sender.send((dict(durations.seconds), durations.failed, lines))
 
 
@@ -186,6 +189,8 @@ def judge(mutants: list[dict], options: argparse.Namespace) -> int:
     started = time.monotonic()
     seconds, lines = trace(options.jobs, options.tests)
     print(f"{len(seconds)} tests traced in {time.monotonic() - started:.0f} s", flush=True)
+    gc.freeze()  # else each fork's collector copies the memory of the trace
+    verdicts = itertools.count(1)
 
     def outcome(mutant: dict) -> str | None:
         if time.monotonic() - started > options.seconds:
@@ -198,6 +203,9 @@ def judge(mutants: list[dict], options: argparse.Namespace) -> int:
         if not chosen:
             return NOT_COVERED
         rc = _in_fork(_judge, mutant["path"], mutant["source"], chosen, timeout=20 + 5 * sum(seconds[test] for test in chosen))
+        number = next(verdicts)
+        if number % 50 == 0:
+            print(f"{number} of {len(mutants)} mutants judged after {time.monotonic() - started:.0f} s", flush=True)
         return TIMED_OUT if rc is None else SURVIVED if rc == 0 else KILLED
 
     with ThreadPoolExecutor(options.jobs) as pool:
