@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 from .schema import Path, Schema
@@ -51,20 +52,16 @@ def is_apply_of(entry: dict[str, Any], manager: str) -> bool:
     return entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource")
 
 
-def label_appliers(item: Manifest, label: str) -> set[str]:
-    """The managers that applied a label to an object."""
-    return _label_managers(item, label, "Apply")
-
-
-def label_managers(item: Manifest, label: str) -> set[str]:
-    """The managers that set a label of an object, by applying it or otherwise."""
-    return _label_managers(item, label, "Apply") | _label_managers(item, label, "Update")
-
-
-def _label_managers(item: Manifest, label: str, operation: str) -> set[str]:
-    entries = [entry for entry in item["metadata"].get("managedFields") or [] if entry.get("operation") == operation and not entry.get("subresource")]
+def label_managers(item: Manifest, label: str, operations: Container[str] = ("Apply", "Update")) -> set[str]:
+    """The managers that set a label of an object by some operations."""
+    entries = [entry for entry in item["metadata"].get("managedFields") or [] if entry.get("operation") in operations and not entry.get("subresource")]
     trees = [(str(entry.get("manager")), tree_of(entry) or {}) for entry in entries]
     return {manager for manager, tree in trees if f"f:{label}" in ((tree.get("f:metadata") or {}).get("f:labels") or {})}
+
+
+def label_appliers(item: Manifest, label: str) -> set[str]:
+    """The managers that applied a label to an object."""
+    return label_managers(item, label, ("Apply",))
 
 
 def tree_of(entry: dict[str, Any]) -> dict[str, Any] | None:
