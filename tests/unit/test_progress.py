@@ -14,10 +14,10 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stage
 RUNNING, PULLING = Status("running", ""), Status("pending", "ErrImagePull", "task: not found")
 
 
-def run(name, stage, status=None, completes=True, is_deletion=False, is_stopping=False):
+def run(name, stage, status=None, completes=True, is_deletion=False, is_stopping=False, attempt=1):
     plan = SimpleNamespace(change=SimpleNamespace(key=SimpleNamespace(name=name)), is_deletion=is_deletion)
     asked = SimpleNamespace(completes=completes)
-    return SimpleNamespace(stage=stage, status=status, error=None, outcome="failed", plan=plan, spec=asked, is_stopping=is_stopping)
+    return SimpleNamespace(stage=stage, status=status, error=None, outcome="failed", plan=plan, spec=asked, is_stopping=is_stopping, attempt=attempt)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,8 @@ def run(name, stage, status=None, completes=True, is_deletion=False, is_stopping
         # What a pod was does not matter any more.
         ([run("a", Stage.DELETING, RUNNING), run("b", Stage.DELETE, Status("succeeded", "Completed"), is_deletion=True)], "2 deleting"),
         # One that waits for a turn, or for `retry_delay`.
-        ([run("a", Stage.DELETE, Status("failed", "Error", "exit code 3"))], "a is pending; exit code 3"),
+        ([run("a", Stage.DELETE, Status("failed", "Error", "exit code 3"), attempt=2)], "a is pending (attempt 2); exit code 3"),
+        ([run("a", Stage.WATCH, RUNNING, attempt=2)], "a is running (attempt 2)"),
         ([run("a", Stage.DELETE, Status("succeeded", "Completed")), run("b", Stage.DELETE, RUNNING)], "2 pending"),
         ([run("a", Stage.DELETE, RUNNING, is_stopping=True)], "a is being deleted"),
         ([run("a", Stage.DELETING, RUNNING)], "a is being deleted"),

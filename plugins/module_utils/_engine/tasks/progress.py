@@ -23,7 +23,8 @@ def progress_line(runs: Sequence[TaskRun]) -> str:
         state = _state_of(runs[0])
         is_server = runs[0].spec and not runs[0].spec.completes and not runs[0].plan.is_deletion
         word = "being deleted" if state == "deleting" else "ready" if state == "done" and is_server else state
-        line = f"{runs[0].plan.change.key.name} is {word}"
+        attempt = f" (attempt {runs[0].attempt})" if runs[0].attempt > 1 and state in ("running", "pending") else ""
+        line = f"{runs[0].plan.change.key.name} is {word}{attempt}"
     else:
         line = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     status = waiting.status if waiting else None
