@@ -14,10 +14,10 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.stage
 RUNNING, PULLING = Status("running", ""), Status("pending", "ErrImagePull", "task: not found")
 
 
-def run(name, stage, status=None, completes=True, is_deletion=False, is_stopping=False, attempt=1):
+def run(name, stage, status=None, completes=True, is_deletion=False, is_stopping=False, attempt=1, error=None):
     plan = SimpleNamespace(change=SimpleNamespace(key=SimpleNamespace(name=name)), is_deletion=is_deletion)
     asked = SimpleNamespace(completes=completes)
-    return SimpleNamespace(stage=stage, status=status, error=None, outcome="failed", plan=plan, spec=asked, is_stopping=is_stopping, attempt=attempt)
+    return SimpleNamespace(stage=stage, status=status, error=error, outcome="failed", plan=plan, spec=asked, is_stopping=is_stopping, attempt=attempt)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,11 @@ def run(name, stage, status=None, completes=True, is_deletion=False, is_stopping
         # One that waits for a turn, or for `retry_delay`.
         ([run("a", Stage.DELETE, Status("failed", "Error", "exit code 3"), attempt=2)], "a is pending (attempt 2); exit code 3"),
         ([run("a", Stage.WATCH, RUNNING, attempt=2)], "a is running (attempt 2)"),
+        # Its files are fetched, or it never started and its events are read.
+        ([run("a", Stage.COLLECTING, Status("succeeded", "Completed"))], "a is running"),
+        ([run("a", Stage.COMPLETING, PULLING, error="cannot start")], "a has failed"),
+        ([run("a", Stage.COMPLETING, PULLING, error="cannot start"), run("b", Stage.COMPLETE, RUNNING)], "1 running, 1 failed"),
+        ([run("a", Stage.DONE, PULLING, error="cannot start")], "a has failed"),
         ([run("a", Stage.DELETE, Status("succeeded", "Completed")), run("b", Stage.DELETE, RUNNING)], "2 pending"),
         ([run("a", Stage.DELETE, RUNNING, is_stopping=True)], "a is being deleted"),
         ([run("a", Stage.DELETING, RUNNING)], "a is being deleted"),
