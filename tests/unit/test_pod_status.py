@@ -90,6 +90,24 @@ def test_claims_that_keep_a_pod_from_the_scheduler_are_named(created, conditions
     assert read_pod(given) == Status("pending", "Starting", message, grace=grace)
 
 
+@pytest.mark.parametrize(
+    ("message", "shown", "grace"),
+    [
+        ('0/1 nodes are available: persistentvolumeclaim "a" not found. not found', '0/1 nodes are available: persistentvolumeclaim "a" not found', SETTLING),
+        (
+            "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: 0/2 nodes are available: 2 No preemption victims found.",
+            "0/2 nodes are available: 2 Insufficient cpu.",
+            FIXABLE,
+        ),
+        ("0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available.", "0/1 nodes are available: 1 Insufficient cpu.", FIXABLE),
+        ("pod has unbound immediate PersistentVolumeClaims", "pod has unbound immediate PersistentVolumeClaims", FIXABLE),
+    ],
+)
+def test_the_message_of_the_scheduler_is_shown_without_its_noise(message, shown, grace):
+    refused = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    assert read_pod(pod("Pending", conditions=[refused])) == Status("pending", "Unschedulable", shown, grace=grace)
+
+
 def test_interruptions_are_distinguished_from_failures():
     disrupted = pod(
         "Failed",

@@ -236,9 +236,16 @@ def test_each_timeout_has_its_own_message(option):
 
 def test_the_hint_of_a_schedule_timeout_follows_from_what_the_scheduler_reports():
     made = session({})
-    pending(made, "slow", conditions=[UNSCHEDULABLE | {"message": 'persistentvolumeclaim "data" not found'}])
+    pending(made, "slow", conditions=[UNSCHEDULABLE | {"message": "0/1 nodes are available: 1 Insufficient cpu."}])
     _fields, error = made.perform(batch("slow", schedule_timeout=7))
-    assert error.hint == "Create the PersistentVolumeClaim first. Or raise schedule_timeout."
+    assert error.hint == "Lower resources.requests, or free or add nodes, or raise schedule_timeout."
+
+
+def test_a_missing_claim_is_waited_for_like_any_missing_object():
+    made = session({})
+    pending(made, "slow", conditions=[UNSCHEDULABLE | {"message": 'persistentvolumeclaim "data" not found'}])
+    _fields, error = made.perform(batch("slow"))
+    assert error.hint == "Create the PersistentVolumeClaim first." and 5 < made.cluster.clock.time < 8
 
 
 def test_a_pull_counts_towards_the_timeout_of_the_start():

@@ -40,6 +40,8 @@ OUT_OF_MEMORY = "it used more memory than its limit allows"
 GATED = "SchedulingGated"  # reason of a pod that must not be scheduled yet
 # Why the container runtime did not start a command if it is not at fault: the kubelet or the runtime was stopped, or too slow.
 _CANCELLED = re.compile(r"context (canceled|deadline exceeded)|ttrpc: closed|code = Unavailable")
+_NO_CLAIM = re.compile('persistentvolumeclaim "[^"]+" not found')
+_NOISE = re.compile(r" (no new claims to deallocate, )?preemption: .*$|(?<=not found)\. not found$", re.DOTALL)  # at the end of the scheduler's messages
 _UNREAD = re.compile("failed to sync (configmap|secret) cache")  # the kubelet does not know yet what is wrong, if anything
 
 
@@ -174,7 +176,8 @@ def _read_active(pod: Manifest, status: Manifest, state: Manifest) -> Status:
         return obstacle
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
-        return Status("pending", scheduled.get("reason") or "Unschedulable", scheduled.get("message") or "", grace=FIXABLE)
+        message = _NOISE.sub("", scheduled.get("message") or "")
+        return Status("pending", scheduled.get("reason") or "Unschedulable", message, grace=SETTLING if _NO_CLAIM.search(message) else FIXABLE)
     if is_running:
         reason, message = (problems[0].reason, problems[0].message) if problems else ("", "")
         return Status("running", reason, message, is_ready=condition(pod, "Ready").get("status") == "True")

@@ -82,4 +82,4 @@ def _describe(run: TaskRun, name: str, seconds: int) -> Expired:
     status = run.status
     detail = f": {': '.join(filter(None, (status.reason, status.message)))}" if status else ""
     known = start_hint(status.reason, status.message) if status else ""
-    return Expired(reason, why.format(seconds) + f" ({name}){detail}", f"{known} Or raise {name}." if known else hint)
+    return Expired(reason, why.format(seconds) + f" ({name}){detail}", f"{known.removesuffix('.')}, or raise {name}." if known else hint)
