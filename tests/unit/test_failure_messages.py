@@ -162,6 +162,25 @@ def test_a_killed_process_of_any_pod_of_a_job_is_a_warning():
         assert bool(console.warnings) == is_warned
 
 
+@pytest.mark.parametrize(
+    ("ended", "completes", "is_warned"),
+    [
+        ({"exitCode": 1, "finishedAt": "1970-01-01T00:20:00Z"}, False, True),
+        ({"exitCode": 1, "finishedAt": "1970-01-01T00:20:00Z"}, True, False),  # what a task that completes did last is its result
+        ({"exitCode": 1, "finishedAt": "1970-01-01T00:00:00Z"}, False, False),  # a server that has run well since
+        (None, False, False),
+    ],
+)
+def test_a_task_that_keeps_running_but_whose_command_has_just_ended_is_a_warning(ended, completes, is_warned):
+    status = {"name": "task", "state": {"running": {}}, "restartCount": 2, "lastState": {"terminated": ended} if ended else {}}
+    pod = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "task"}]}, "status": {"phase": "Running", "containerStatuses": [status]}}
+    console, client = Console(), SimpleNamespace(clock=SimpleNamespace(now=lambda: 1210.0))
+    run = SimpleNamespace(pod=pod, error=None, plan=SimpleNamespace(is_deletion=False))
+    completion.Completion(client, [], console)._warn_of_restarts(run, SimpleNamespace(name="a", namespace="n", completes=completes))
+    what = "ended with exit code 1 and was restarted, 2 times so far. If it is meant to end, set state to completed."
+    assert [what in text for text in console.warnings] == [True] * is_warned
+
+
 @pytest.mark.parametrize("stdin", ["", None])
 def test_an_image_without_a_shell_for_standard_input_has_a_hint(stdin):
     """The shell is not in the command that the user wrote."""

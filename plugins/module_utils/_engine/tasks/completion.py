@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from ..cluster.client import Client
 from ..console import Console
 from ..errors import PodwrightError
-from ..objects.containers import killed_sidecars
+from ..objects.containers import TASK_CONTAINER, container_status, killed_sidecars
 from ..objects.pod_status import read_pod
+from ..objects.timestamps import read_timestamp
 from ..reconciler.wait import WAIT_FAILED, wait_until_deleted
 from ..threads import call_in_threads
 from .executor import THREADS
@@ -20,6 +21,7 @@ from .task_run import TaskRun
 from .task_spec import TaskSpec
 
 DELETION_SECONDS = 60
+RECENT_SECONDS = 600  # the kubelet waits for 5 minutes at most before it restarts a container
 
 
 class Completion:
@@ -34,6 +36,7 @@ class Completion:
         """Complete what was not completed while others ran, and clean up: no pod is deleted before the record that replaces it is written."""
         for run, spec in self._runs:
             self._warn_of_killed_process(run, spec)
+            self._warn_of_restarts(run, spec)
         tasks = TaskCompletion(self._client, self._console)
         call_in_threads(lambda pair: tasks.complete(*pair), [(run, spec) for run, spec in self._runs if not run.is_complete], THREADS)
         for run, spec in self._runs:
@@ -60,6 +63,19 @@ class Completion:
                 f"Task '{spec.name}' in namespace '{spec.namespace}' succeeded, but {what} was killed, because the container used more memory "
                 "than its limit allows (OOMKilled). Raise its resources.limits.memory."
             )
+
+    def _warn_of_restarts(self, run: TaskRun, spec: TaskSpec) -> None:
+        """Warn if a task that should run is ready, but its command has just ended and was restarted: mostly one that was meant to end."""
+        status = container_status(run.pod, TASK_CONTAINER) if run.pod and not (spec.completes or run.error or run.plan.is_deletion) else {}
+        ended = (status.get("lastState") or {}).get("terminated") or {}
+        finished = read_timestamp(ended.get("finishedAt"))
+        if finished is None or self._client.clock.now() - finished > RECENT_SECONDS:
+            return
+        count = status.get("restartCount") or 1
+        self._console.warn(
+            f"The command of task '{spec.name}' in namespace '{spec.namespace}' ended with exit code {ended.get('exitCode')} and was restarted, "
+            f"{count} time{'s' if count > 1 else ''} so far. If it is meant to end, set state to completed."
+        )
 
     def _clean_up(self) -> None:
         """Delete the pods and Jobs that `cleanup` selects, and wait until they are deleted."""
