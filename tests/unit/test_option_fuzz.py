@@ -193,13 +193,29 @@ def as_module(operation, arguments, monkeypatch):
     return json.loads(printed.getvalue())
 
 
-def test_a_module_masks_short_values_as_an_action_does(monkeypatch):
-    """AnsibleModule would replace them within words and numbers as well."""
-    described = {"changed": False, "version": "1.4.2", "port": 1234, "words": "apps app1", "long": "c4n4ry-c4n4ry", "json": "4"}
-    operation = Operation("nothing", {"secret_env": {"type": "dict", "no_log": True}}, list, lambda task, outcome: None, lambda task, outcome: described)
-    result = as_module(operation, {"secret_env": {"A": "4", "B": "app1", "C": "c4n4ry-c4n4ry"}}, monkeypatch)
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_a_module_masks_values_as_an_action_does(is_failing, monkeypatch):
+    """AnsibleModule would replace them in names of objects, within words and in numbers as well, so that `rc` were lost."""
+
+    def run(task, outcome):
+        task.console.warn("4 apps, app1")
+        if is_failing:
+            raise PodwrightError("namespace 'app1x' has 4 apps", reason="NotFound")
+
+    described = {"version": "1.4.2", "rc": 4, "words": "apps app1", "long": "c4n4ry-c4n4ry", "json": "4", "tasks": [{"name": "c4n4ry-c4n4ry"}]}
+    arguments = {"secret_env": {"type": "dict", "no_log": True}, "host": {"type": "str"}}
+    operation = Operation("nothing", arguments, list, run, lambda task, outcome: {"changed": False} | described)
+    given = {"secret_env": {"A": "4", "B": "app1", "C": "c4n4ry-c4n4ry"}}
+    result = as_module(operation, given | {"host": "https://u:4@192.0.2.1"}, monkeypatch)
     shown = {name: result[name] for name in described}
     assert shown == described | {"words": "apps ********", "long": "********", "json": "********"}
+    assert "4 apps, ********" in json.dumps(result["warnings"]) and result.get("msg") == ("namespace 'app1x' has 4 apps" if is_failing else None)
+
+
+def test_a_module_that_refuses_its_options_masks_credentials(monkeypatch):
+    given = {"secret_env": "c4n4ry-1", "host": "https://u:c4n4ry-2@192.0.2.1", "password": "c4n4ry-3", "wait_timeout": "c4n4ry-1 c4n4ry-2 c4n4ry-3"}
+    result = as_module(task_pod.OPERATION, given, monkeypatch)
+    assert result["failed"] and "c4n4ry" not in json.dumps(result)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from .arguments import connection_secrets
 from .cancellation import Cancelled, cancellable
 from .console import Console
 from .errors import PodwrightError
-from .masking import WHOLE
 from .operation import Operation, perform
 from .option_reader import normalize_options
 
@@ -36,7 +35,7 @@ class OperationModule(AnsibleModule):  # type: ignore[misc]  # ansible-core has 
         pass
 
     def fail_json(self, msg: str, **kwargs: Any) -> None:
-        """Fail without the credentials of the connection in the result, also if the options are invalid."""
+        """Fail before there is a result to mask, without the credentials of the connection in the message, also if the options are invalid."""
         self.no_log_values.update(connection_secrets(self.params))
         kwargs.setdefault("invocation", {"module_args": {}})  # invalid arguments cannot be redacted
         super().fail_json(msg, **kwargs)
@@ -53,11 +52,11 @@ def run_module(operation: Operation[Any]) -> None:
         if cancelled.is_abandoned:
             raise SystemExit(1) from None
         module.fail_json(msg=console.farewell or f"{operation.name} was cancelled by {cancelled}.", reason="Cancelled")
-    module.no_log_values = {value for value in module.no_log_values if len(value) >= WHOLE}  # Ansible would replace the others in words and numbers, too
+    module.no_log_values = set()  # the result is masked; Ansible would replace the values in names of objects, in words and in numbers, too
     for text in result.pop("warnings", ()):
         module.warn(text)
     if result.get("failed"):
-        module.fail_json(**result)
+        AnsibleModule.fail_json(module, **result)
     module.exit_json(**result)
 
 
