@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.masking import MASK, Masker
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.diff import yaml_diff
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import (
     LAST_APPLIED,
@@ -124,7 +125,7 @@ def test_patch_of_a_secret_that_is_not_written_is_as_planned(action):
 def test_diff_shows_each_changed_object_as_sorted_yaml_without_the_servers_metadata():
     cluster_scoped = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}}
     changes = [change(), change("none"), change("create", cluster_scoped, None, cluster_scoped)]
-    patched, created = yaml_diff(changes, Redactor())
+    patched, created = yaml_diff(changes, Redactor(), dict)
     assert (patched["before_header"], patched["after_header"]) == ("ConfigMap n/a", "ConfigMap n/a (patch)")
     assert patched["before"] == "apiVersion: v1\ndata:\n  k: old\nkind: ConfigMap\nmetadata:\n  name: a\n  namespace: n\n"
     assert patched["after"] == patched["before"].replace("old", "new")
@@ -142,13 +143,28 @@ def test_diff_shows_each_changed_object_as_sorted_yaml_without_the_servers_metad
     ],
 )
 def test_diff_has_the_states_on_both_sides(shown, before, after):
-    (entry,) = yaml_diff([shown], Redactor())
+    (entry,) = yaml_diff([shown], Redactor(), dict)
     assert [read_yaml(entry[side]) if entry[side] else None for side in ("before", "after")] == [state and bare(state) for state in (before, after)]
 
 
 def test_diff_shows_that_a_secret_changed_and_not_its_values():
-    (entry,) = yaml_diff([change("patch", secret(WANTED, "bmV3"), secret(BEFORE, "b2xk"), secret(AFTER, "bmV3"))], Redactor())
+    (entry,) = yaml_diff([change("patch", secret(WANTED, "bmV3"), secret(BEFORE, "b2xk"), secret(AFTER, "bmV3"))], Redactor(), dict)
     assert entry["before"] != entry["after"] and "bmV3" not in entry["after"] and "b2xk" not in entry["before"]
+
+
+@pytest.mark.parametrize(
+    "value", ["Pa'ss-w0rd!", "p\xe4ss-w\xf6rd", "pass\tword\x01", "correct horse battery staple", "'Pa''ss\"\\w0rd", "pass: word #1", "pass\n\nword"]
+)
+def test_diff_masks_a_value_however_yaml_spells_it(value):
+    manifest = BEFORE | {"data": {"text": f"{'filler ' * 10}pw={value} end", "value": value, "lines": f"a\n{value}\nb"}}
+    (entry,) = yaml_diff([change("create", manifest, None, manifest)], Redactor(), Masker([value]).clean)
+    assert read_yaml(entry["after"])["data"] == {"text": f"{'filler ' * 10}pw={MASK} end", "value": MASK, "lines": f"a\n{MASK}\nb"}
+
+
+def test_diff_has_each_line_of_a_value_as_it_is_and_escapes_what_cannot_be_seen():
+    lines = {"plain": f"{'filler ' * 20}\xfcber", "hidden": "a\u202eb\x1b[8m"}
+    entries = [yaml_diff([change("create", BEFORE | {"data": {"k": text}}, None)], Redactor(), dict)[0]["after"] for text in lines.values()]
+    assert f"k: {lines['plain']}\n" in entries[0] and 'k: "a\\u202Eb\\e[8m"\n' in entries[1]
 
 
 # -- plans ------------------------------------------------------------------------------------------------------

@@ -321,7 +321,7 @@ def describe(invocation: Invocation, outcome: Scaling) -> Result:
         result["result"] = _shown(targets[0])
     elif outcome.autoscaler:
         result["result"] = drop_managed_fields(outcome.autoscaler)
-    return result | ({"diff": yaml_diff(plan, redactor)} if invocation.diff_mode else {})
+    return result | ({"diff": yaml_diff(plan, redactor, invocation.clean)} if invocation.diff_mode else {})
 
 
 def _shown(target: Target) -> Manifest:

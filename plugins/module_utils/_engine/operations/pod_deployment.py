@@ -98,7 +98,7 @@ def describe(invocation: Invocation, outcome: Deployed) -> Result:
     changes = [change for change in deployer.changes if change.is_change]
     plan = [change.describe(redactor) for change in changes or deployer.changes]
     result = {"changed": bool(changes), "plan": plan, "analysis": deployer.analysis} | deployer.status
-    return result | ({"diff": yaml_diff(changes, redactor)} if invocation.diff_mode else {})
+    return result | ({"diff": yaml_diff(changes, redactor, invocation.clean)} if invocation.diff_mode else {})
 
 
 # -- measurements of a canary ---------------------------------------------------------------------------------

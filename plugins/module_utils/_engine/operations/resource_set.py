@@ -176,7 +176,7 @@ def describe(invocation: Invocation, outcome: Outcome) -> Result:
     }
     if len(outcome.changes) == 1:
         fields["result"] = fields["resources"][0] if fields["resources"] else {}
-    return fields | ({"diff": yaml_diff(outcome.changes, redactor)} if invocation.diff_mode else {})
+    return fields | ({"diff": yaml_diff(outcome.changes, redactor, invocation.clean)} if invocation.diff_mode else {})
 
 
 def secrets(params: Options) -> set[str]:

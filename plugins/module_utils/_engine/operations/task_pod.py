@@ -321,7 +321,7 @@ def describe(invocation: Invocation, outcome: Tasks) -> Result:
         result |= {name: value for name, value in tasks[0].items() if name not in NOT_AT_TOP} | describe_pod(runs[0][2], redactor)
     elif params["full"]:
         result["tasks"] = [task | describe_pod(run, redactor) for task, (_cluster, _spec, run) in zip(tasks, runs)]
-    return result | described | ({"diff": yaml_diff([change for _cluster, change in changes], redactor)} if invocation.diff_mode else {})
+    return result | described | ({"diff": yaml_diff([change for _cluster, change in changes], redactor, invocation.clean)} if invocation.diff_mode else {})
 
 
 def _name_cluster(cluster: str | None) -> Result:

@@ -103,7 +103,7 @@ class Approval:
             return {"plan_digest": self.digest} if self.digest else {}
         redactor = self._redactor()
         fields = {"changed": False, "plan_digest": self.digest, "plan": [change.describe(redactor) for change in self._refused]}
-        return fields | ({"diff": yaml_diff(self._refused, redactor)} if diff_mode else {})
+        return fields | ({"diff": yaml_diff(self._refused, redactor, self._clean)} if diff_mode else {})
 
     def _write(self, path: str, entries: list[Result]) -> None:
         content = {"format": FORMAT, "plan_digest": self.digest, "changes": entries}
