@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import sys
+import textwrap
+import time
 import urllib.parse
 
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.masking import Masker
+from ansible_collections.podwright.core.plugins.module_utils._engine.masking import MASK, Masker
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Operation, perform
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import LAST_APPLIED
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.redactor import TaskRedactor, redact_options
@@ -142,6 +145,66 @@ def test_each_line_of_a_value_is_masked():
     key = "-----BEGIN KEY-----\n  MIIEvQIBADANBg\n\tkqhkiG9w0BAQ\n-----END KEY-----\n"
     shown = mask(key)(f"Log:\n    MIIEvQIBADANBg\n{json.dumps(key)} kqhkiG9w0BAQ")
     assert not [part for part in ("MIIE", "kqhk") if part in shown] and shown.startswith("Log:\n    ***")
+
+
+SECRETS = st.text(min_size=8, max_size=150).filter(lambda text: len(text.strip()) >= 8 and text == text.strip())
+ENCODERS = {"standard": base64.b64encode, "URL": base64.urlsafe_b64encode}
+
+
+def parts_of(value, before, after, encode):
+    """The base64 of a value between others: what is before it, what it alone determines, and what follows."""
+    start, end = len(before) * 8, (len(before) + len(value.encode())) * 8
+    encoded = encode(before + value.encode() + after).decode()
+    return encoded[: -(-start // 6)], encoded[-(-start // 6) : end // 6], encoded[end // 6 :]
+
+
+@given(SECRETS, st.binary(max_size=80), st.binary(max_size=80), st.sampled_from([None, 20, 64, 76]), st.sampled_from([*ENCODERS]))
+def test_a_value_is_masked_within_anything_in_base64(value, before, after, width, alphabet):
+    parts = parts_of(value, before, after, ENCODERS[alphabet])
+    wrapped = "\n".join(textwrap.wrap("".join(parts), width)) if width else "".join(parts)
+    shown = "".join(mask(value)(f"x {wrapped}\ny").split())
+    assert parts[1] not in shown and shown[0] == "x" and shown[-1] == "y" and len(shown) <= len("".join(parts)) + 10 - len(parts[1])
+
+
+@given(SECRETS, st.binary(max_size=80), st.binary(max_size=80), st.sampled_from([64, 76]), st.sampled_from([*ENCODERS]))
+def test_a_value_is_masked_in_wrapped_base64_that_is_shown_line_by_line(value, before, after, width, alphabet):
+    """As in live output and in lists of lines."""
+    parts = parts_of(value, before, after, ENCODERS[alphabet])
+    encoded, start, end = "".join(parts), len(parts[0]), len(parts[0] + parts[1])
+    for at in range(0, len(encoded), width):
+        piece = encoded[max(at, start) : min(at + width, end)] if start < at + width and at < end else ""
+        assert len(piece) < 8 or piece not in Masker([value]).mask(encoded[at : at + width])
+
+
+@pytest.mark.parametrize(
+    "command", ["echo $S | base64", "printf user:$S | base64", "echo $(echo $S$S$S$S$S$S | base64)", "printf %s $S | base64", "openssl base64"]
+)
+def test_output_of_the_usual_commands_has_no_value(command):
+    value = "Hunter2-Zebra!"
+    content = {"echo": f"{value}\n", "prin": value, "open": value * 9}[command[:4]]
+    content = f"user:{value}" if "user" in command else value * 6 + "\n" if "$S$S" in command else content
+    encoded = base64.b64encode(content.encode()).decode()
+    lines = textwrap.wrap(encoded, 64 if "openssl" in command else 76)
+    for text in ("\n".join(lines), " ".join(lines), f"b64={' '.join(lines)}", *(lines if len(lines) > 1 else ())):
+        shown = mask(value)(text)
+        assert MASK in shown and not any(base64.b64encode(value.encode())[at : at + 8].decode() in shown for at in range(10))
+    assert mask(value)(base64.b64encode(value.encode()).decode()) == MASK
+
+
+def test_base64_of_something_else_is_not_masked():
+    value, pem = "Hunter2-Zebra!", "-----BEGIN KEY-----\nHunter2\n-----END KEY-----\n"
+    others = ["Hunter2-Zebrb!", "Hunter2", "hunter2-zebra!", "Zebr", "unter2-Zebra", pem.replace("Hunter2", "Hunter3"), pem[:-10], "-----"]
+    texts = [base64.b64encode(before + other.encode() + after).decode() for other in others for before in (b"", b"a", b"ab") for after in (b"", b"?", b"??")]
+    texts += [line for other in others if "-----" not in other for line in textwrap.wrap(base64.b64encode(other.encode() * 9).decode(), 76)]
+    texts += ["SHVudGV", "deadbeef", "password", "a" * 64]
+    assert [text for text in texts if mask(value, pem, "abc", "abcd", "my-password")(text) != text] == []
+
+
+def test_a_large_value_is_masked_in_base64_in_time():
+    value = "".join(random.Random(1).choices("abcdef012345", k=1_000_000))
+    encoded = base64.b64encode(b"a" + value.encode()).decode()
+    started = time.monotonic()
+    assert len(mask(value)("\n".join(textwrap.wrap(encoded, 76)))) < 20 and time.monotonic() - started < 10
 
 
 INTERNAL = ("_ansible_no_log", "_ansible_verbose_always", "__ansible_type", "__ansible_vault", "__ansible_unsafe", "_ansible_\udc80")

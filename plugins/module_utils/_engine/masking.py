@@ -7,16 +7,25 @@ import base64
 import json
 import operator
 import re
+import sys
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .text import SURROGATE, printable
 
 MASK = "********"
-WHOLE = 8  # a shorter value is masked only as a word of its own
+_WHOLE = 8  # a shorter value is masked only as a word of its own
 _LEAST = 4  # a shorter value is masked only if it is the whole text: replacing each 4 in a result would falsify it
 _MOST_LINES = 200  # of all secret values
+_PIECE = 8  # characters in base64 that are recognized as a part of a value: fewer may be the dashes of PEM
+_MOST_PIECES = 20_000  # of all secret values
+_LONGEST_PIECE = 4096
+_EXACT = 64  # characters in base64 that a regular expression compares one by one: that of a large value would take long
+_BASE64 = "[A-Za-z0-9+/_-]"
+_WRAPPED = 60  # a line of so many characters in base64 may continue; programs wrap it after 64 or 76
+_WRAPPED_LINE = re.compile(f"{_BASE64}{{{_WRAPPED}}}")
 _IDENTITY = frozenset(("name", "namespace", "kind", "apiVersion", "api_version", "uid", "action"))
 _PATHS = frozenset(("dest", "path", "report"))
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,252}")
@@ -30,23 +39,30 @@ _INTERNAL_KEY = re.compile(r"_?_ansible_")
 class Masker:
     """Replaces secret values by asterisks.
 
-    A value is recognized as it is, encoded in base64, in JSON and in a URL, and each line of it by itself. Values of fewer than 8 characters are
-    masked as words only, those of fewer than 4 and those in paths only if they are the whole text, and the names of objects never: `postgres` may be
-    both a password and the name of a Deployment.
+    A value is recognized as it is, in JSON and in a URL, within anything that is encoded in base64, also wrapped, and each line of it by itself. Values of
+    fewer than 8 characters are masked as words only, those of fewer than 4 and those in paths only if they are the whole text, and the names of objects
+    never: `postgres` may be both a password and the name of a Deployment.
 
     Args:
         values: the secret values.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
-        values = [value for value in values if value.strip()]
-        forms = {form for value in values if len(value.strip()) >= _LEAST for form in _forms(value) if len(form) >= _LEAST}
-        self._shortest = {value.strip() for value in values if len(value.strip()) < _LEAST}
+        self._values: set[str] = set()
+        self.add(values)
+
+    def add(self, values: Iterable[str]) -> None:
+        """Mask these values, too, from now on."""
+        self._values |= {value for value in values if value.strip()}
+        masked = [value for value in self._values if len(value.strip()) >= _LEAST]
+        forms = {form for value in masked for form in _forms(value) if len(form) >= _LEAST}
+        self._shortest = {value.strip() for value in self._values if len(value.strip()) < _LEAST}
         self._all = forms | self._shortest
-        self._long = sorted((form for form in forms if len(form) >= WHOLE), key=len, reverse=True)
-        self._short = sorted((form for form in forms if len(form) < WHOLE), key=len, reverse=True)
+        self._long = _Forms(form for form in forms if len(form) >= _WHOLE)
+        self._short = sorted((form for form in forms if len(form) < _WHOLE), key=len, reverse=True)
         words = "|".join(map(re.escape, self._short))
         self._words = re.compile(rf"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-F]{{2}}))(?:{words})(?![A-Za-z0-9])") if words else None
+        self._encoded = _Base64({text for value in masked for text in (value, value.strip())})
 
     def mask(self, text: str) -> str:
         """The text without the values."""
@@ -56,10 +72,9 @@ class Masker:
         return text.replace(text.strip(), MASK) if self._shortest and text.strip() in self._shortest else text
 
     def _mask_long(self, text: str) -> str:
-        for form in self._long:
-            if form in text:
-                text = text.replace(form, MASK)
-        return text
+        for form in self._long.find(text):
+            text = text.replace(form, MASK)
+        return self._encoded.mask(text)
 
     def clean(self, value: Any, key: str = "") -> Any:
         """Plain data without the values, without internal keys of Ansible, and with text that can be encoded. Raises: TypeError for any other data."""
@@ -87,6 +102,98 @@ class Masker:
         return value if value.__class__ is dict and _are_same(cleaned.values(), value.values()) else cleaned
 
 
+class _Forms:
+    """Texts that are searched for in others.
+
+    Attributes:
+        all: the texts, from the shortest to the longest.
+        shortest: the length of the shortest.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.all = sorted(texts, key=len)
+        self._lengths = list(map(len, self.all))
+        self.shortest = self._lengths[0] if self.all else sys.maxsize
+
+    def find(self, text: str) -> list[str]:
+        """Those that occur in the text, from the longest to the shortest; most are longer than most texts of a result."""
+        if len(text) < self.shortest:
+            return []
+        return [form for form in reversed(self.all[: bisect_right(self._lengths, len(text))]) if form in text]
+
+
+class _Base64:
+    """Replaces what base64 makes of secret values, whatever is encoded before and after them, in both alphabets, and wrapped.
+
+    The base64 of a value depends on its position: there are three forms, each without the characters that the neighbours of the value change. Since lines
+    are masked one by one, a text may also start with the end of a form, or, if it is a wrapped line, end with the start of one or be in the middle.
+
+    Args:
+        values: the secret values.
+    """
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self._forms = _Forms({form for value in values for form in _base64_forms(value) if len(form) >= _WHOLE})
+        self._pieces: set[str] = set()
+        for form in self._forms.all:
+            if len(self._pieces) > _MOST_PIECES:
+                break
+            pieces = {form[at : at + _PIECE] for at in range(min(len(form), _MOST_PIECES) - _PIECE + 1)}
+            self._pieces |= pieces | {_url_safe(piece) for piece in pieces}
+
+    def mask(self, text: str) -> str:
+        """The text without the values."""
+        shown = text.strip()
+        is_wrapped = bool(_WRAPPED_LINE.fullmatch(shown[-_WRAPPED:]))
+        compact = _compact(text) if len(text) >= self._forms.shortest else ""
+        for form in self._forms.find(compact):
+            text = re.sub(_base64_pattern(form), MASK, text)
+        return self._mask_ends(text, compact or _compact(text), is_wrapped) if is_wrapped or shown[:_PIECE] in self._pieces else text
+
+    def _mask_ends(self, text: str, compact: str, is_wrapped: bool) -> str:
+        """The text, of which `compact` are the characters in base64, without the parts of forms."""
+        for form in self._forms.all:
+            if is_wrapped and compact in form:
+                return text.replace(text.strip(), MASK)
+            longest = min(len(form), _LONGEST_PIECE)
+            start, end = compact[:longest], compact[-longest:]
+            length = next((at + _PIECE for at in _positions(form[-_PIECE:], start) if form.endswith(start[: at + _PIECE])), 0)
+            if length:
+                text = re.sub(rf"(\A\s*){_base64_pattern(start[:length])}", rf"\1{MASK}", text)
+            at = next((at for at in _positions(form[:_PIECE], end) if form.startswith(end[at:])), None)
+            if is_wrapped and at is not None:
+                text = re.sub(rf"{_base64_pattern(end[at:])}(\s*\Z)", rf"{MASK}\1", text)
+        return text
+
+
+def _compact(text: str) -> str:
+    """A text without whitespace, and with the characters of the standard alphabet in place of those that are safe in URLs."""
+    return "".join(text.split()).replace("-", "+").replace("_", "/")
+
+
+def _url_safe(text: str) -> str:
+    return text.replace("+", "-").replace("/", "_")
+
+
+def _base64_forms(value: str) -> Iterator[str]:
+    content = value.encode("utf-8", "surrogatepass")
+    for shift in range(3):
+        yield base64.b64encode(bytes(shift) + content).decode()[-(-shift * 8 // 6) : (shift + len(content)) * 8 // 6]
+
+
+def _base64_pattern(form: str) -> str:
+    """A regular expression for a form or a part of one, and for what follows it at the end of a value."""
+    exact = r"\s*".join({"+": "[+-]", "/": "[/_]"}.get(character, character) for character in form[:_EXACT])
+    return rf"{exact}(?:\s*{_BASE64}){{{len(form[_EXACT:])}}}(?:{_BASE64}?={{1,2}})?"
+
+
+def _positions(part: str, text: str) -> Iterator[int]:
+    at = text.find(part)
+    while at >= 0:
+        yield at
+        at = text.find(part, at + 1)
+
+
 def _are_same(cleaned: Iterable[Any], values: Iterable[Any]) -> bool:
     """Whether nothing was replaced. Then no copy is kept: most of a result stays as it is, and it may be large."""
     return all(map(operator.is_, cleaned, values))
@@ -97,10 +204,9 @@ def _forms(value: str) -> set[str]:
     stripped = value.strip()
     forms = {value, stripped, printable(stripped), json.dumps(stripped)[1:-1], json.dumps(stripped, ensure_ascii=False)[1:-1], repr(stripped)[1:-1]}
     forms |= {urllib.parse.quote(stripped, safe="", errors="replace"), urllib.parse.quote_plus(stripped, errors="replace")}
-    if len(value) >= _LEAST:
-        forms |= {base64.b64encode(text.encode("utf-8", "surrogatepass")).decode() for text in (value, stripped)}
+    forms |= {base64.b64encode(text.encode("utf-8", "surrogatepass")).decode() for text in (value, stripped) if len(text) < _WHOLE}
     lines = [line.strip() for line in stripped.splitlines()[:_MOST_LINES]]
-    return forms | ({line for line in lines if len(line) >= WHOLE} if len(lines) > 1 else set())
+    return forms | ({line for line in lines if len(line) >= _WHOLE} if len(lines) > 1 else set())
 
 
 def _clean_key(name: Any) -> str:
