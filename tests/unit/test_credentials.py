@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import tempfile
 import threading
@@ -21,7 +22,10 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kin
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.proxies import bypasses
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import open_websocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.masking import MASK
+from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Operation, perform
 
 from ..support.environment import scaled
 from .stub_server import Response, StubServer
@@ -338,6 +342,30 @@ def test_streams_and_websockets_renew_a_token(transport, tmp_path):
                     open_websocket(client, EXEC, ["v5.channel.k8s.io"])
             client.get(POD, "n", "a")  # with the renewed token
     assert tokens.runs == 2 and len(running.heads) == 3
+
+
+@pytest.mark.parametrize("user", ["exec", "token", "password"])
+def test_results_and_live_output_have_no_credentials_of_a_kubeconfig_that_is_a_file(user, tmp_path, monkeypatch):
+    """Neither those at first, nor those after a renewal."""
+    tokens, console, live = RotatingTokens(tmp_path), Console(), []
+    users = {"exec": {"exec": plugin(tokens.script)}, "token": {"token": "number-1"}, "password": {"username": "u", "password": "number-2"}}
+    config, path = kubeconfig(**users[user]), tmp_path / "config"
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    shown = {"stdout": "number-1 number-2", "lines": [base64.b64encode(b"u:number-2").decode()], "name": "number-1"}
+
+    def read(invocation, outcome):
+        invocation.client.get(POD, "n", "a")
+        live.append(console.mask(shown["stdout"]))
+        console.warn("number-1 number-2")
+
+    with StubServer(tokens.accept(2) if user == "exec" else lambda handler: Response()) as running:
+        config["clusters"][0]["cluster"] = {"server": running.url}
+        path.write_text(json.dumps(config))
+        result = perform(Operation("x", {}, list, read, lambda invocation, outcome: {"changed": False} | shown), {}, False, False, console)
+    expected = {"exec": f"{MASK} {MASK}", "token": f"{MASK} number-2", "password": f"number-1 {MASK}"}[user]
+    assert not result["failed"] and [result["stdout"], *live, *result["warnings"]] == [expected] * 3
+    assert user == "token" or MASK in result["lines"][0]
+    assert result["name"] == "number-1"
 
 
 def test_expired_token_is_renewed_before_a_request(tmp_path):

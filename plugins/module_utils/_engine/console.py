@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .text import printable
 
@@ -15,12 +15,14 @@ class Console:
         warnings: for the result.
         farewell: what a cancelled operation leaves behind, or an empty string.
         mask: replaces secret values in what is shown while the operation runs.
+        conceal: takes secret values that become known later, which neither that nor the result may contain.
     """
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
         self.farewell = ""
         self.mask: Callable[[str], str] = str
+        self.conceal: Callable[[Iterable[str]], object] = set
 
     def progress(self, text: str) -> None:
         """Report the progress of a long wait; called whenever it changes."""

@@ -107,9 +107,14 @@ class Invocation:
     def _open(self, params: Options) -> Client:
         connections = min(params.get("concurrency") or CONNECTIONS, CONNECTIONS)
         client = Client(Configuration(params), connections, poll_seconds=params.get("wait_sleep") or 5)
+        client.sessions.renewed = self._conceal
+        self._conceal(client.configuration)
         if not self.no_log:  # a webhook may quote values
             client.warnings.warn = self.console.warn
         return client
+
+    def _conceal(self, configuration: Configuration) -> None:
+        self.console.conceal(configuration.secrets)
 
     @property
     def client(self) -> Client:
@@ -197,7 +202,7 @@ def perform(
         # First of all, since an operation whose secrets cannot be masked must not run.
         shown = redact_connection(operation.redact(params))
         secrets = Masker(masked | secrets_of(operation, params))
-        console.mask, hidden = secrets.mask, Masker(_hidden_texts(operation, params, shown))
+        console.mask, console.conceal, hidden = secrets.mask, secrets.add, Masker(_hidden_texts(operation, params, shown))
     except Exception as error:
         return _failure(as_podwright_error(error), no_log) | {"changed": False, "duration": 0.0, "invocation": {"module_args": {}}}
     clean = partial(_clean, secrets, hidden)

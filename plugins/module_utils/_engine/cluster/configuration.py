@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..errors import PodwrightError
+from ..masking import Masker
 from .credentials import Credentials, basic, clean_token, header_value, read_file, read_pem, user_credentials
-from .kubeconfig import Kubeconfig, bad_configuration, is_text, read_kubeconfig
+from .kubeconfig import Kubeconfig, bad_configuration, entry_secrets, is_text, read_kubeconfig
 from .proxies import bypasses, check_proxy, proxy_of_environment
 from .tls import tls_context
 
@@ -153,15 +154,15 @@ class Configuration(Context):
 
     def mask(self, text: str) -> str:
         """A text from a server without the credentials, which it may repeat."""
-        for secret in sorted(self._secrets(), key=len, reverse=True):
-            text = text.replace(secret, "********")
-        return text
+        return Masker(self.secrets).mask(text)
 
-    def _secrets(self) -> set[str]:
+    @property
+    def secrets(self) -> set[str]:
+        """The credentials, as they are sent and as the kubeconfig has them."""
         values = (self._proxy_headers.get(name, "") for name in ("authorization", "proxy-authorization"))
         logins = (self.proxy_login, self._given_headers.get("basic_auth"))
         found = {value.partition(" ")[2] for value in values} | {(login or "").partition(":")[2] for login in logins}
-        return (self._credentials.secrets | found) - {""}
+        return (self._credentials.secrets | found | entry_secrets(self._user, self._cluster)) - {""}
 
     # -- authority ------------------------------------------------------------------------------------------
 

@@ -183,10 +183,14 @@ def secrets_in(value: str | dict[str, Any]) -> set[str]:
     except PodwrightError:
         return set()
     users, clusters = (_fields(content, entries) for entries in ("users", "clusters"))
-    fields = [user | _mapping(_mapping(user.get("auth-provider")).get("config")) for user in users]
-    found = {str(values[name]) for values in fields for name in _SECRETS if values.get(name)}
-    found |= url_passwords(str(cluster[name]) for cluster in clusters for name in ("server", "proxy-url") if cluster.get(name))
-    return found.union(*(plugin_secrets(user.get("exec")) for user in users))
+    return set().union(*(entry_secrets(user, {}) for user in users), *(entry_secrets({}, cluster) for cluster in clusters))
+
+
+def entry_secrets(user: Entry, cluster: Entry) -> set[str]:
+    """The credentials in a user and a cluster of a kubeconfig that may be invalid."""
+    fields = user | _mapping(_mapping(user.get("auth-provider")).get("config"))
+    found = {str(fields[name]) for name in _SECRETS if fields.get(name)} | plugin_secrets(user.get("exec"))
+    return found | url_passwords(str(cluster[name]) for name in ("server", "proxy-url") if cluster.get(name))
 
 
 def plugin_secrets(plugin: object) -> set[str]:

@@ -15,6 +15,8 @@ from ..libraries import load
 from .streams import Streams
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from urllib3 import HTTPHeaderDict, PoolManager
 
     from .configuration import Configuration
@@ -102,6 +104,7 @@ class Sessions:
 
     Attributes:
         current: the session in use.
+        renewed: called with each later configuration, whose credentials are new.
         sockets: of all connections; once they are cancelled, every request fails, also one that waits for a response.
     """
 
@@ -111,6 +114,7 @@ class Sessions:
         self._lock = threading.Lock()
         self._retired: list[Session] = []
         self.current = Session(configuration, connections, self.sockets)
+        self.renewed: Callable[[Configuration], None] = lambda configuration: None
 
     def at(self, now: float) -> Session:
         """The session to use at `now` (seconds since the epoch): a new one if the credentials have expired. Raises: PodwrightError."""
@@ -124,6 +128,7 @@ class Sessions:
             if self.current is used:
                 self.current = Session(used.configuration.refresh(), self._connections, self.sockets)
                 self._retired.append(used)
+                self.renewed(self.current.configuration)
             return self.current
 
     def close(self) -> None:
