@@ -340,6 +340,15 @@ def test_prediction_removes_what_the_manager_no_longer_applies_and_nothing_else(
 # -- secrets ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("separator", ["\n", "\r\n"])
+def test_values_to_mask_are_decoded_as_the_api_server_does(separator):
+    """Of a block scalar in YAML, and wrapped."""
+    encoded, binary = base64.b64encode(b"canary-of-a-block-scalar").decode(), base64.b64encode(bytes(range(240, 256))).decode()
+    wrapped = [separator.join((text[:20], text[20:], "")) for text in (encoded, binary)]
+    found = secret_values([{"kind": "Secret", "data": {"a": wrapped[0], "b": wrapped[1]}}])
+    assert found == {"canary-of-a-block-scalar", encoded, binary, *wrapped}
+
+
 def test_values_to_mask_are_those_of_secrets_encoded_and_decoded():
     encoded = base64.b64encode(b"hunter2").decode()
     found = secret_values(

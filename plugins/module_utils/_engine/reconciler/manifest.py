@@ -32,6 +32,7 @@ ASSIGNED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "loadBalancerIP") 
 KUSTOMIZATION_REFUSED = "A Kustomization is not a manifest."
 KUSTOMIZATION_HINT = "Render it with kubectl kustomize, and set definition to the output."
 # How a text begins that may be a manifest: JSON, JSON in base64, gzip in base64, zip in base64.
+_WITHOUT_LINES = str.maketrans("", "", "\r\n")  # which base64 may contain
 _MANIFEST_STARTS = ("{", "[", "eyJ", "W3si", "H4sI", "UEsD")
 
 
@@ -292,9 +293,10 @@ def _values_of_secret(manifest: dict[str, Any]) -> set[str]:
     for text in _text_values(manifest.get("stringData")):
         found |= {text, base64.b64encode(text.encode(errors="surrogatepass")).decode()}
     for encoded in _text_values(manifest.get("data")):
-        found.add(encoded)
+        joined = encoded.translate(_WITHOUT_LINES)
+        found |= {encoded, joined}
         try:
-            found.add(base64.b64decode(encoded, validate=True).decode())
+            found.add(base64.b64decode(joined, validate=True).decode())
         except ValueError:
             pass  # not text in base64, which the server refuses if it is invalid
     metadata = manifest.get("metadata")
