@@ -511,11 +511,14 @@ def test_a_missing_service_account_is_named_as_what_to_create():
 @pytest.mark.parametrize(
     ("command", "warnings"),
     [
-        ("echo a && exit 3", ["No shell interprets command: '&&' is an argument of echo. For a shell, write [sh, -c, \"…\"]."]),
+        ("echo a && exit 3", ["No shell interprets command: '&&' is an argument of the program. For a shell, write [sh, -c, \"…\"]."]),
         ("sh -c 'echo a && exit 3'", []),
         ("bash -lc '$JAVA_HOME/bin/java' &&", []),
-        ("login -p '$3cr3t/xyz'", ['No shell interprets command: a variable is an argument of login. For a shell, write [sh, -c, "…"].']),  # may be secret
-        ("ls ${HOME}/x", ['No shell interprets command: a variable is an argument of ls. For a shell, write [sh, -c, "…"].']),
+        (
+            "login -p '$3cr3t/xyz'",
+            ['No shell interprets command: a variable is an argument of the program. For a shell, write [sh, -c, "…"].'],
+        ),  # may be secret
+        ("PWD=s3cr3t dump ${HOME}/x", ['No shell interprets command: a variable is an argument of the program. For a shell, write [sh, -c, "…"].']),
         ("awk '{print $NF}' /etc/passwd", []),
         (["echo", "&&"], []),
     ],

@@ -212,10 +212,10 @@ def _warn_about_operators(invocation: Invocation, words: Sequence[str]) -> None:
     if not isinstance(invocation.params["command"], str) or any(_SCRIPT.fullmatch(word) for word in words[1:]):
         return
     operator = next((word for word in words if word in _OPERATORS), None)
-    # Other words may be secret.
+    # Any other word may be secret, also the first: VARIABLE=value.
     found = f"'{operator}'" if operator else "a variable" if any(map(_VARIABLE.fullmatch, words)) else ""
     if found:
-        invocation.console.warn(f'No shell interprets command: {found} is an argument of {words[0]}. For a shell, write [sh, -c, "…"].')
+        invocation.console.warn(f'No shell interprets command: {found} is an argument of the program. For a shell, write [sh, -c, "…"].')
 
 
 # -- reading the options --------------------------------------------------------------------------------------
