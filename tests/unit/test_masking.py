@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import random
 import sys
@@ -19,6 +20,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.console imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.masking import MASK, Masker
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Operation, perform
+from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_request
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.manifest import LAST_APPLIED
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.redactor import TaskRedactor, redact_options
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.result import warn_of_masked
@@ -77,6 +79,27 @@ def test_escape_sequences_are_removed_from_results():
     result = perform(operation(run=refuse, describe=lambda task, outcome: {"diff": diff}), {}, False, True, Console())
     assert result["msg"] == "no red\n  next\nDo it."
     assert (result["warnings"], result["diff"]) == (["onetwo"], [{"before": "hidden", "after": "a\tb\n"}])
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"headers": {"Authorization": "Bearer c4n4ry-1/c4n4ry+2"}, "body": "user=jane&code=c4n4ry-3;x"}, "Bearer of user jane"),
+        ({"headers": {"Cookie": 'session="c4n4ry-1/c4n4ry+2"; path=/app'}, "body": '{"client_name": "c4n4ry-3"}'}, "session at /app, client_name"),
+        ({"requests": [{"headers": {"X": "c4n4ry-1/c4n4ry+2 x"}, "body": {"a": ["<c4n4ry-3>"]}}]}, "user jane of /app"),
+    ],
+)
+def test_messages_show_no_part_of_a_header_or_body(options, kept):
+    """Which a server repeats; data is returned as it is."""
+    defaults = {name: entry.get("default") for name, entry in pod_request.ARGUMENTS.items()}
+    shown = f"c4n4ry-3 is invalid: {kept}, token c4n4ry-1/c4n4ry+2"
+
+    def refuse(task, outcome):
+        raise PodwrightError(shown)
+
+    refused = dataclasses.replace(pod_request.OPERATION, run=refuse, describe=lambda task, outcome: {"content": shown})
+    result = perform(refused, defaults | {"pod": "a", "port": "80"} | options, False, False, Console())
+    assert (result["msg"], result["content"]) == (f"{MASK} is invalid: {kept}, token {MASK}", shown)
 
 
 HOSTILE = "a\x1b]0;t\x07\x9b31mb\u202ec\u2028d\u2066e\x00\r\U000e0041\udc80f"

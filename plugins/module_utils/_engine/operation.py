@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Set
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 OutcomeT = TypeVar("OutcomeT")
 _WORD = re.compile(r"[A-Za-z]?[a-z]{0,15}|[0-9.]{1,5}|.{1,3}", re.DOTALL)  # messages contain such words anyway
 
+_SEPARATORS = re.compile(r"""[\s=:;,&<>"'{}[\]]+""")
+_LEAST_PART, _MOST_IN_PARTS = 8, 20_000  # characters
+
 
 @dataclass(frozen=True)
 class Operation(Generic[OutcomeT]):
@@ -44,6 +48,7 @@ class Operation(Generic[OutcomeT]):
         secrets: returns the secret values in the parameters.
         redact: returns the parameters as results may show them.
         mostly_public: options that `redact` hides although `secrets` finds the secret values in them.
+        structured: options whose texts have parts, such as fields of a form, each of which may be secret by itself.
         redactor: what replaces secret values in the objects of the plan.
         predicted: returns the changes in the outcome of a run in check mode, for an operation whose plan is not complete before its first write; its
             review requires such a run first. Other operations that plan call `Invocation.review`.
@@ -58,6 +63,7 @@ class Operation(Generic[OutcomeT]):
     secrets: Callable[[Options], set[str]] = lambda params: set()
     redact: Callable[[Options], Options] = lambda params: params
     mostly_public: Set[str] = frozenset()
+    structured: Set[str] = frozenset()
     redactor: type[Redactor] = Redactor
     predicted: Callable[[OutcomeT], Iterable[Change]] | None = None
 
@@ -264,7 +270,17 @@ def _shorten(result: Result) -> Result:
 def _hidden_texts(operation: Operation[OutcomeT], params: Options, shown: Options) -> set[str]:
     """Texts in the parameters that an invocation does not show: any of them may be secret, and messages of servers repeat them."""
     given = {name: value for name, value in params.items() if name != "kubeconfig" and name not in operation.mostly_public}
-    return {text for text in _texts(given) - _texts(shown) if not _WORD.fullmatch(text)}
+    hidden, public = _texts(given), _texts(shown)
+    parts = {part for text in _texts({name: params.get(name) for name in operation.structured}) - public for part in _parts(text)}
+    return {text for text in (hidden | parts) - public if not _WORD.fullmatch(text)}
+
+
+def _parts(text: str) -> set[str]:
+    """The texts in JSON; in another text, such as a header or a form, what separators enclose, unless it is short."""
+    try:
+        return _texts(json.loads(text))
+    except (ValueError, RecursionError):
+        return {part for part in _SEPARATORS.split(text[:_MOST_IN_PARTS]) if len(part) >= _LEAST_PART}
 
 
 def _texts(value: Any) -> set[str]:

@@ -289,4 +289,4 @@ def redact(params: Options) -> Options:
 
 
 _RULES = {"required_one_of": [("pod", "service")], "mutually_exclusive": [("pod", "service")]}
-OPERATION = Operation("pod_request", ARGUMENTS, list, run, describe, redact=redact, rules=_RULES)
+OPERATION = Operation("pod_request", ARGUMENTS, list, run, describe, redact=redact, rules=_RULES, structured={"headers", "body", "requests"})
