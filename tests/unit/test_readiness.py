@@ -91,6 +91,9 @@ BY_A_QUEUE = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spe
         (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED, managedFields=BY_MANIFEST), READY),
         (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED, managedFields=BY_A_QUEUE), PROGRESSING),
         (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED), READY),
+        # It has just been resumed: the condition is that of the previous spec, and a Job has no observed generation.
+        (thing("Job", "batch/v1", {"suspend": False}, SUSPENDED, managedFields=BY_MANIFEST), PROGRESSING),
+        (thing("Job", "batch/v1", {}, SUSPENDED), PROGRESSING),
         (thing("ClusterQueue", "kueue.x-k8s.io/v1beta2", {}, {}), PROGRESSING),
         (thing("ClusterQueue", "kueue.x-k8s.io/v1beta2", {}, {"conditions": [{"type": "Active", "status": "False", "reason": "FlavorNotFound"}]}), PROGRESSING),
         (thing("ClusterQueue", "kueue.x-k8s.io/v1beta2", {}, {"conditions": [{"type": "Active", "status": "False", "reason": "Stopped"}]}), READY),

@@ -136,6 +136,8 @@ def _assess_job(item: Manifest) -> Readiness:
     if condition(item, "Complete").get("status") == "True":
         return Readiness(READY)
     if condition(item, "Suspended").get("status") == "True":
+        if _mapping(item.get("spec")).get("suspend") is not True:
+            return Readiness(PROGRESSING, "its controller has not resumed it yet")
         return Readiness(READY, "it is suspended") if _is_suspension_desired(item) else Readiness(PROGRESSING, "it is suspended, for example by a queue")
     return Readiness(PROGRESSING, "it is not complete yet")
 
