@@ -123,7 +123,9 @@ options:
     choices: [auto, hpa, keda, direct]
     default: auto
   wait:
-    description: Wait until the replicas are ready or the autoscaler reads its metrics. Defaults to V(true) for a fixed number of replicas only.
+    description:
+      - Wait until the replicas are ready or the autoscaler reads its metrics. Defaults to V(true) for a fixed number of replicas only.
+      - The replicas of a paused Deployment are waited for, too, since Kubernetes scales it with its earlier pods.
     type: bool
   wait_timeout:
     description: Timeout of the wait in seconds.

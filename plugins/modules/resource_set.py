@@ -203,6 +203,7 @@ options:
     description:
       - Wait until the objects are ready (a Deployment rolled out, a Job complete, a claim bound) or deleted.
       - The ready pods of workloads are counted, since a status counts deleted pods for a moment. Without permission to list pods it warns.
+      - The pods of a paused Deployment are waited for whatever their template; it warns if they keep an earlier one and the manifest does not set C(paused).
       - With O(state=patched), objects that are being deleted are not waited for.
     type: bool
     default: true

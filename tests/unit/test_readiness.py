@@ -61,6 +61,8 @@ def test_a_definition_whose_names_are_taken_says_so():
 
 
 ALL_READY = {"observedGeneration": 2, "replicas": 2, "readyReplicas": 2, "availableReplicas": 2}
+HAS_FAILED = {"conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]}
+ROLLED_OUT = {"deployment.kubernetes.io/revision": "1"}
 ALL_SCHEDULED = {"observedGeneration": 2, "desiredNumberScheduled": 2, "numberReady": 2}
 IS_READY = {"type": "Ready", "status": "True", "observedGeneration": 2}
 STALLED = {"type": "Stalled", "status": "True", "reason": "BuildFailed"}
@@ -88,6 +90,10 @@ BY_A_QUEUE = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spe
         (thing("DaemonSet", spec={"updateStrategy": {"type": "RollingUpdate"}}, status=ALL_SCHEDULED), PROGRESSING),
         (thing("Deployment", spec={"replicas": 2, "paused": True}, status={"observedGeneration": 2}), READY),
         (thing("Deployment", spec={"replicas": 2, "paused": True}, status={"observedGeneration": 1}), PROGRESSING),
+        # A paused Deployment is scaled with its earlier pods, once it has some.
+        (thing("Deployment", spec={"replicas": 3, "paused": True}, status=ALL_READY, annotations=ROLLED_OUT), PROGRESSING),
+        (thing("Deployment", spec={"replicas": 2, "paused": True}, status=ALL_READY | HAS_FAILED, annotations=ROLLED_OUT), READY),
+        (thing("Deployment", spec={"replicas": 2, "paused": True}, status=ALL_READY | {"replicas": 3}, annotations=ROLLED_OUT), READY),
         (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED, managedFields=BY_MANIFEST), READY),
         (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED, managedFields=BY_A_QUEUE), PROGRESSING),
         (thing("Job", "batch/v1", {"suspend": True}, SUSPENDED), READY),

@@ -17,7 +17,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.cli
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import UNKNOWN_KIND, PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import AUTOSCALED
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import AUTOSCALED, KUBERNETES_REVISION
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations.resource_set import ARGUMENTS
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import wait
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.alternatives import excluded_fields
@@ -149,10 +149,10 @@ def cluster(tmp_path, monkeypatch):
     return Cluster(tmp_path)
 
 
-def reconcile(cluster, manifests, verb="apply", set_name=None, **options):
+def reconcile(cluster, manifests, verb="apply", set_name=None, console=None, **options):
     """The Outcome of a run, complete or not."""
     options = {"concurrency": 1, "wait_timeout": 20} | options
-    return getattr(Reconciler(cluster, ReconcilerOptions(**options), Console()), verb)(copy.deepcopy(manifests), "n", set_name)
+    return getattr(Reconciler(cluster, ReconcilerOptions(**options), console or Console()), verb)(copy.deepcopy(manifests), "n", set_name)
 
 
 def actions(outcome):
@@ -402,6 +402,17 @@ def test_replicas_that_are_no_longer_applied_keep_their_number(ours, wanted, han
     assert [body["spec"]["replicas"] for manager, body in bodies if manager == HANDOVER] == handed
     assert bodies[-1][0] == "podwright" and bodies[-1][1]["spec"] == {"paused": True} and len(bodies) == len(handed) + 1
     assert all(body["kind"] == "Deployment" and body["metadata"]["name"] == "a" for _manager, body in bodies)
+
+
+@pytest.mark.parametrize(("spec", "updated", "is_warned"), [({}, 0, True), ({"paused": True}, 0, False), ({}, 2, False)])
+def test_rollout_that_somebody_has_paused_is_reported(spec, updated, is_warned, cluster):
+    owned = [{"manager": "podwright", "operation": "Apply", "fieldsV1": managed({"spec": {"replicas": 2} | spec})}]
+    live = cluster.add(workload(replicas=2, paused=True), generation=1, annotations={KUBERNETES_REVISION: "1"}, managedFields=owned)
+    live["status"] = {"observedGeneration": 1, "replicas": 2, "readyReplicas": 2, "availableReplicas": 2, "updatedReplicas": updated}
+    console = Console()
+    checked(reconcile(cluster, [workload(replicas=2, **spec)], console=console))
+    said = ["Deployment 'a' in namespace 'n' is paused: its pods keep the earlier template until its rollout is resumed."]
+    assert console.warnings == (said if is_warned else [])
 
 
 def test_replicas_in_the_manifest_are_applied(cluster):

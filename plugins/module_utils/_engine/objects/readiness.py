@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..text import LARGEST, parse_integer
 from ..values import Manifest
-from .labels import QUEUE
+from .labels import KUBERNETES_REVISION, QUEUE, annotation_of
 
 PROGRESSING, READY, FAILED = "progressing", "ready", "failed"
 # The condition of kinds that are ready when they have it, and have none before their controller has seen them.
@@ -56,8 +56,22 @@ def counted_pods(item: Manifest) -> int:
     assessment = _assessment_of(item)
     if assessment is _assess_daemon_set:
         return whole_number(_status(item).get("desiredNumberScheduled"))
-    spec = _mapping(item.get("spec"))
-    return whole_number(spec.get("replicas"), 1) if assessment is _assess_replicas and spec.get("paused") is not True else 0
+    return whole_number(_mapping(item.get("spec")).get("replicas"), 1) if assessment is _assess_replicas and not _is_never_rolled_out(item) else 0
+
+
+def is_held(item: Manifest) -> bool:
+    """Whether a workload is a Deployment whose paused rollout keeps pods of an earlier template."""
+    status, is_deployment = _status(item), _assessment_of(item) is _assess_replicas and item["kind"] == "Deployment"
+    return is_deployment and _is_paused(item) and whole_number(status.get("updatedReplicas")) < whole_number(status.get("replicas"))
+
+
+def _is_paused(item: Manifest) -> bool:
+    return _mapping(item.get("spec")).get("paused") is True
+
+
+def _is_never_rolled_out(item: Manifest) -> bool:
+    """Whether a Deployment was paused before its first rollout: it gets no pod before it is resumed."""
+    return _is_paused(item) and annotation_of(item, KUBERNETES_REVISION) is None
 
 
 def condition(item: Manifest, name: str, any_case: bool = False) -> Manifest:
@@ -83,10 +97,10 @@ def deletion_obstacle(item: Manifest) -> str:
 
 def _assess_replicas(item: Manifest) -> Readiness:
     spec, status = _mapping(item.get("spec")), _status(item)
-    if spec.get("paused") is True:
+    if _is_never_rolled_out(item):
         return Readiness(READY, "its rollout is paused")
-    progress = condition(item, "Progressing")
-    if is_progress_failure(progress):
+    progress, is_paused = condition(item, "Progressing"), _is_paused(item)
+    if is_progress_failure(progress) and not is_paused:
         return Readiness(FAILED, _text(progress.get("message")) or "the progress deadline was exceeded")
     if "observedGeneration" not in status:
         return Readiness(PROGRESSING, "its controller has not observed it yet")
@@ -99,7 +113,7 @@ def _assess_replicas(item: Manifest) -> Readiness:
     for name, (count, needed) in counts.items():
         if count < needed:
             return Readiness(PROGRESSING, f"{count} of {needed} replicas {name}{why}")
-    surplus = whole_number(status.get("replicas")) - wanted
+    surplus = 0 if is_paused else whole_number(status.get("replicas")) - wanted
     return Readiness(PROGRESSING, f"{surplus} old replicas still exist") if surplus > 0 else Readiness(READY)
 
 
@@ -112,7 +126,7 @@ def _pods_to_update(item: Manifest, wanted: int) -> int:
     """The number of pods that the controller updates by itself after a change."""
     spec = _mapping(item.get("spec"))
     strategy = _mapping(spec.get("updateStrategy"))
-    if item["kind"] in ("ReplicaSet", "ReplicationController") or strategy.get("type") == "OnDelete":
+    if item["kind"] in ("ReplicaSet", "ReplicationController") or strategy.get("type") == "OnDelete" or _is_paused(item):
         return 0
     return max(wanted - whole_number(_mapping(strategy.get("rollingUpdate")).get("partition")), 0) if item["kind"] == "StatefulSet" else wanted
 

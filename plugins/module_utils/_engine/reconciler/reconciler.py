@@ -11,7 +11,7 @@ from ..cluster.client import MANAGER
 from ..cluster.kinds import BUILT_IN, CONFIG_MAP, DEFINITION, NAMESPACE
 from ..errors import UNKNOWN_KIND, PodwrightError, as_podwright_error
 from ..objects.labels import PRUNE, PRUNE_ENABLED, annotation_of
-from ..objects.readiness import PROGRESSING, Readiness, assess
+from ..objects.readiness import PROGRESSING, Readiness, assess, is_held
 from .contents import foreign_contents
 from .desired import read_desired, read_undesired
 from .executor import Executor
@@ -231,6 +231,8 @@ class Reconciler:
         how = {"assess_item": condition_assessment(condition)} if condition else {}
         latest = wait_until_ready(self._client, awaited, self._options.wait_timeout, self._console, explain=self._explain, **how)
         for change in outcome.changes:
+            if change.key in latest and is_held(latest[change.key]) and not ((change.desired or {}).get("spec") or {}).get("paused"):
+                self._console.warn(f"{change.key.title} is paused: its pods keep the earlier template until its rollout is resumed.")
             if change.kind == NAMESPACE and change.action == "create":
                 self._wait_for_service_account(change.key.name)
         outcome.changes[:] = [replace(change, after=latest.get(change.key, change.after)) for change in outcome.changes]
