@@ -130,7 +130,9 @@ def test_the_refusal_of_its_pods_is_part_of_the_message_about_a_workload():
     refusal = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "pods is forbidden: exceeded quota"}
     item = thing("Deployment", spec={"replicas": 2}, status=ALL_READY | {"conditions": [refusal]})
     assert assess(item) == (PROGRESSING, "0 of 2 replicas updated: pods is forbidden: exceeded quota")
-    item["status"]["conditions"][0] = refusal | {"status": "False"}
+    item["status"]["conditions"].append(HAS_FAILED["conditions"][0] | {"message": 'ReplicaSet "a-7d" has timed out progressing.'})
+    assert assess(item) == (FAILED, 'ReplicaSet "a-7d" has timed out progressing: pods is forbidden: exceeded quota')
+    item["status"]["conditions"] = [refusal | {"status": "False"}]
     assert assess(item).message == "0 of 2 replicas updated"
 
 

@@ -99,17 +99,16 @@ def _assess_replicas(item: Manifest) -> Readiness:
     spec, status = _mapping(item.get("spec")), _status(item)
     if _is_never_rolled_out(item):
         return Readiness(READY, "its rollout is paused")
-    progress, is_paused = condition(item, "Progressing"), _is_paused(item)
+    progress, refusal, is_paused = condition(item, "Progressing"), condition(item, "ReplicaFailure"), _is_paused(item)
+    why = f": {_text(refusal.get('message'))}" if refusal.get("status") == "True" else ""
     if is_progress_failure(progress) and not is_paused:
-        return Readiness(FAILED, _text(progress.get("message")) or "the progress deadline was exceeded")
+        return Readiness(FAILED, (_text(progress.get("message")) or "the progress deadline was exceeded").rstrip(".") + why)
     if "observedGeneration" not in status:
         return Readiness(PROGRESSING, "its controller has not observed it yet")
     wanted = whole_number(spec.get("replicas"), 1)
     to_update = _pods_to_update(item, wanted)
     counts = {"updated": (whole_number(status.get("updatedReplicas")), to_update)}
     counts |= {name: (whole_number(status.get(f"{name}Replicas")), wanted) for name in ("ready", "available")}
-    refusal = condition(item, "ReplicaFailure")
-    why = f": {_text(refusal.get('message'))}" if refusal.get("status") == "True" else ""
     for name, (count, needed) in counts.items():
         if count < needed:
             return Readiness(PROGRESSING, f"{count} of {needed} replicas {name}{why}")
