@@ -41,10 +41,10 @@ def event(type_, reason):
     return {"type": type_, "reason": reason, "message": "so", "count": 1, "last_seen": ""}
 
 
-def serving(name, is_ready, restarts):
+def serving(name, is_ready, restarts, **metadata):
     container = {"name": "main", "restartCount": restarts, "ready": is_ready, "state": {"running": {}}}
     conditions = [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": str(is_ready)}]
-    metadata = {"name": name, "namespace": "n", "uid": name, "labels": {"app": "shop"}}
+    metadata = {"name": name, "namespace": "n", "uid": name, "labels": {"app": "shop"}} | metadata
     return {
         "kind": "Pod",
         "metadata": metadata,
@@ -59,6 +59,10 @@ def serving(name, is_ready, restarts):
         ([serving("a", True, 0), serving("b", True, 0)], ""),
         ([serving("a", True, 0), serving("b", True, 3)], "\nPod 'b': its containers were restarted 3 times\nLog:\n  boom"),
         ([serving("a", True, 3), serving("b", False, 0)], "\nPod 'b': it runs, but is not ready\nLog:\n  boom"),
+        (
+            [serving("a", False, 0, creationTimestamp="2026-01-01T00:00:00Z"), serving("b", False, 0, creationTimestamp="2026-01-01T00:00:09Z")],
+            "\nPod 'b': it runs, but is not ready\nLog:\n  boom",
+        ),
     ],
 )
 def test_a_workload_is_explained_by_a_pod_that_is_not_ready_or_was_restarted(pods, expected, tmp_path, monkeypatch):

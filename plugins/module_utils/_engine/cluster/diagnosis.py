@@ -32,13 +32,14 @@ READ_BYTES, SHOWN_CHARACTERS = 1 << 20, 1 << 14  # of the last lines of a log: a
 def explain_workload(client: Client, key: Key) -> str:
     """The lines to append to the error about a workload that does not become ready; empty if nothing is known.
 
-    They are the events of the workload, and the status, events and log of its first pod that is not ready, or else of one that was restarted.
+    They are the events of the workload, and the status, events and log of its newest pod that is not ready, or else of one that was restarted:
+    older pods may be of an earlier revision.
     """
     item = _find(client, key)
     if not item:
         return ""
     text = format_diagnosis(list_events(client, item), Tail())
-    for pod in sorted(_pods_of(client, item), key=lambda pod: read_pod(pod).is_ready):
+    for pod in sorted(_pods_of(client, item), key=lambda pod: (not read_pod(pod).is_ready, pod["metadata"].get("creationTimestamp") or ""), reverse=True):
         if problem := _problem(pod):
             return text + problem + format_diagnosis(list_events(client, pod), log_tail(client, pod, LOG_LINES), problem)
     return text
