@@ -74,6 +74,21 @@ def test_a_workload_is_explained_by_a_pod_that_is_not_ready_or_was_restarted(pod
     assert explain_workload(cluster, Key("apps", "Deployment", "n", "shop")) == expected
 
 
+@pytest.mark.parametrize(
+    ("revision", "partition", "hint"), [("1", 0, ". It is of an earlier revision, and its StatefulSet"), ("2", 0, "\n"), ("1", 1, "\n"), (None, 0, "\n")]
+)
+def test_the_pod_that_a_stateful_set_does_not_replace_is_to_be_deleted(revision, partition, hint, tmp_path, monkeypatch):
+    cluster = FakeCluster(tmp_path)
+    monkeypatch.setattr(cluster, "log", lambda *_arguments, **_options: b"boom\n", raising=False)
+    pod = serving("shop-0", False, 0)
+    pod["metadata"]["labels"] |= {"controller-revision-hash": revision} if revision else {}
+    spec = {"selector": {"matchLabels": {"app": "shop"}}, "updateStrategy": {"rollingUpdate": {"partition": partition}}}
+    workload = {"kind": "StatefulSet", "apiVersion": "apps/v1", "metadata": {"name": "shop", "namespace": "n", "uid": "d"}, "spec": spec}
+    cluster.objects = {("Pod", "n", "shop-0"): pod, ("StatefulSet", "n", "shop"): workload | {"status": {"updateRevision": "2"}}}
+    said = explain_workload(cluster, Key("apps", "StatefulSet", "n", "shop"))
+    assert said.startswith(f"\nPod 'shop-0': it runs, but is not ready{hint}")
+
+
 def test_a_batch_counts_all_skipped_tasks():
     made = session({"bad": 3, "maybe": 99})
     fields, error = made.perform(batch("bad", "maybe", needing("next", "maybe"), skip_on=[99]))

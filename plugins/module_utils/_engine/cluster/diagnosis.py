@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import PodwrightError
 from ..objects.containers import container_status, container_statuses, default_container
+from ..objects.controllers import REVISION_HASH
+from ..objects.labels import label_of
 from ..objects.pod_status import explaining_container, has_started, read_pod, read_waiting
 from ..objects.selectors import pod_selector
 from ..objects.start_hints import start_hint
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 MAX_EVENTS = 5
 LOG_LINES = 10
 CAUSE_CHARACTERS = 60  # of an event, whose cause comes last
+_LEFT_BEHIND = "It is of an earlier revision, and its StatefulSet does not replace it while it is not ready: delete the pod."
 READ_BYTES, SHOWN_CHARACTERS = 1 << 20, 1 << 14  # of the last lines of a log: a line can have any length
 
 
@@ -40,23 +43,34 @@ def explain_workload(client: Client, key: Key) -> str:
         return ""
     text = format_diagnosis(list_events(client, item), Tail())
     for pod in sorted(_pods_of(client, item), key=lambda pod: (not read_pod(pod).is_ready, pod["metadata"].get("creationTimestamp") or ""), reverse=True):
-        if problem := _problem(pod):
+        if problem := _problem(pod, _is_left_behind(pod, item)):
             return text + problem + format_diagnosis(list_events(client, pod), log_tail(client, pod, LOG_LINES), problem)
     return text
 
 
-def _problem(pod: Manifest) -> str:
-    """What keeps a workload from being ready; empty if its pod does not. A container that exits again and again is ready in between."""
+def _is_left_behind(pod: Manifest, item: Manifest) -> bool:
+    """Whether a pod of a StatefulSet is of an earlier revision, and not by its partition."""
+    if item["kind"] != "StatefulSet" or ((item["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition"):
+        return False
+    updated = (item.get("status") or {}).get("updateRevision")
+    return bool(updated) and label_of(pod, REVISION_HASH) not in (None, updated)
+
+
+def _problem(pod: Manifest, is_left_behind: bool = False) -> str:
+    """What keeps a workload from being ready; empty if its pod does not. A container that exits again and again is ready in between.
+
+    Args:
+        is_left_behind: whether the pod is of an earlier revision, which its StatefulSet does not replace while it is not ready.
+    """
     status, start = read_pod(pod), f"\nPod '{pod['metadata']['name']}': "
     restarts = sum(one.get("restartCount") or 0 for one in container_statuses(pod))
     if status.state == "succeeded" or (status.is_ready and not restarts):
         return ""
     if status.is_ready:
         return f"{start}its containers were restarted {restarts} times"
-    if status.state == "running" and not status.reason:
-        return f"{start}it runs, but is not ready"
-    problem = f"{start}{status.reason or status.state}: {status.message}"
-    hint = start_hint(status.reason, status.message)
+    is_running = status.state == "running" and not status.reason
+    problem = f"{start}it runs, but is not ready" if is_running else f"{start}{status.reason or status.state}: {status.message}"
+    hint = _LEFT_BEHIND if is_left_behind else "" if is_running else start_hint(status.reason, status.message)
     return f"{problem.rstrip('.')}. {hint}" if hint else problem
 
 

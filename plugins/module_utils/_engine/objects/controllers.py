@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..values import Manifest
 
 TEMPLATE_HASH = "pod-template-hash"  # by which the ReplicaSets of a Deployment differ
+REVISION_HASH = "controller-revision-hash"  # by which the pods of a StatefulSet or DaemonSet differ
 
 
 def controller_reference(item: Manifest) -> Manifest | None:

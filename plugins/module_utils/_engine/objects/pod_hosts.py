@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import UNEXPECTED, PodwrightError
 from .containers import container_status, default_container, long_running_containers
-from .controllers import TEMPLATE_HASH, workload_of
+from .controllers import REVISION_HASH, TEMPLATE_HASH, workload_of
 from .labels import ATTEMPT, HASH, PARENT, SET, TASK, label_of
 from .pod_status import is_serving
 
@@ -30,7 +30,7 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _OWN = frozenset(
     (
         *(ATTEMPT, HASH, PARENT, SET, TASK),
-        *(TEMPLATE_HASH, "pod-template-generation", "controller-revision-hash", "statefulset.kubernetes.io/pod-name"),
+        *(TEMPLATE_HASH, "pod-template-generation", REVISION_HASH, "statefulset.kubernetes.io/pod-name"),
         *("controller-uid", "batch.kubernetes.io/controller-uid", "apps.kubernetes.io/pod-index", "batch.kubernetes.io/job-completion-index"),
     )
 )
