@@ -63,7 +63,7 @@ def test_a_definition_whose_names_are_taken_says_so():
 ALL_READY = {"observedGeneration": 2, "replicas": 2, "readyReplicas": 2, "availableReplicas": 2}
 HAS_FAILED = {"conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]}
 ROLLED_OUT = {"deployment.kubernetes.io/revision": "1"}
-ALL_SCHEDULED = {"observedGeneration": 2, "desiredNumberScheduled": 2, "numberReady": 2}
+ALL_SCHEDULED = {"observedGeneration": 2, "desiredNumberScheduled": 2, "numberReady": 2, "numberAvailable": 2}
 IS_READY = {"type": "Ready", "status": "True", "observedGeneration": 2}
 STALLED = {"type": "Stalled", "status": "True", "reason": "BuildFailed"}
 SUSPENDED = {"conditions": [{"type": "Suspended", "status": "True"}]}
@@ -88,6 +88,8 @@ BY_A_QUEUE = [{"manager": "podwright", "operation": "Apply", "fieldsV1": {"f:spe
         (thing("StatefulSet", spec={"replicas": 2}, status=ALL_READY), PROGRESSING),
         (thing("DaemonSet", spec={"updateStrategy": {"type": "OnDelete"}}, status=ALL_SCHEDULED), READY),
         (thing("DaemonSet", spec={"updateStrategy": {"type": "RollingUpdate"}}, status=ALL_SCHEDULED), PROGRESSING),
+        (thing("DaemonSet", status=ALL_SCHEDULED | {"updatedNumberScheduled": 2}), READY),
+        (thing("DaemonSet", status=ALL_SCHEDULED | {"updatedNumberScheduled": 2, "numberAvailable": 1}), PROGRESSING),  # minReadySeconds
         (thing("Deployment", spec={"replicas": 2, "paused": True}, status={"observedGeneration": 2}), READY),
         (thing("Deployment", spec={"replicas": 2, "paused": True}, status={"observedGeneration": 1}), PROGRESSING),
         # A paused Deployment is scaled with its earlier pods, once it has some.

@@ -272,7 +272,7 @@ def test_status_that_stays_as_it_is_without_its_pods_is_believed_with_a_warning(
 
 
 def test_daemon_set_that_became_ready_has_the_pods_that_its_status_counts():
-    status = dict.fromkeys(("desiredNumberScheduled", "updatedNumberScheduled", "numberReady", "observedGeneration"), 2)
+    status = dict.fromkeys(("desiredNumberScheduled", "updatedNumberScheduled", "numberReady", "numberAvailable", "observedGeneration"), 2)
     changed = deployment() | {"kind": "DaemonSet", "status": status}
     agent = ("DaemonSet", "web", "w")
     world = World(changed, own("a", owner=agent))

@@ -135,7 +135,7 @@ def _assess_daemon_set(item: Manifest) -> Readiness:
     if "observedGeneration" not in status or "desiredNumberScheduled" not in status:
         return Readiness(PROGRESSING, "its controller has not observed it yet")
     wanted = whole_number(status["desiredNumberScheduled"])
-    counts = {"updated": ("updatedNumberScheduled", _pods_to_update(item, wanted)), "ready": ("numberReady", wanted)}
+    counts = {"updated": ("updatedNumberScheduled", _pods_to_update(item, wanted)), "ready": ("numberReady", wanted), "available": ("numberAvailable", wanted)}
     for name, (field, needed) in counts.items():
         if whole_number(status.get(field)) < needed:
             return Readiness(PROGRESSING, f"{whole_number(status.get(field))} of {needed} pods {name}")
