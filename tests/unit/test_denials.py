@@ -147,7 +147,7 @@ def test_scaling_to_a_number_warns_if_autoscalers_cannot_be_listed(cluster):
     cluster.refusals["list", "HorizontalPodAutoscaler"] = 403
     console = Console()
     target = pod_autoscale.Target.of(BUILT_IN["apps/v1", "Deployment"], cluster.objects["Deployment", "n", "web"])
-    assert pod_autoscale.autoscaler_of(cluster, target, console) == ""
+    assert pod_autoscale.autoscaler_of(cluster, target, console) == ("", "")
     assert "Whether an autoscaler scales Deployment 'web'" in console.warnings[0]
 
 

@@ -108,7 +108,8 @@ def test_an_autoscaler_that_0_replicas_pause_is_a_warning_and_is_resumed_by_a_fi
         "Deployment 'web' has 0 replicas, at which a HorizontalPodAutoscaler does not scale it. Scale it to 1 first, with the option replicas."
     ]
     assert scaled(session, replicas=1)["replicas"]["after"] == 1
-    assert "HorizontalPodAutoscaler 'web' scales it" in str(refused(session, replicas=2))
+    error = refused(session, replicas=2)
+    assert "HorizontalPodAutoscaler 'web' scales it" in str(error) and error.hint.endswith("or delete it with state absent first.")
 
 
 def test_at_0_replicas_keda_alone_excludes_a_fixed_number(session):
@@ -134,8 +135,11 @@ def test_the_autoscaler_of_another_object_with_that_name_is_neither_changed_nor_
 
 def test_an_autoscaler_that_somebody_else_created_for_the_object_is_deleted_only_once_it_is_taken_over(session):
     session.cluster.add_scaler(HPA, "web", ("Deployment", "web"), is_foreign=False)  # by kubectl autoscale
+    assert refused(session, replicas=5).hint.endswith("or delete it with resource_set and state absent first.")
     result = scaled(session, state="absent")
     assert not result["changed"] and "kept: pod_autoscale has not applied it" in [step.get("note") for step in result["plan"]] and scalers(session) == [HPA]
+    stays = "HorizontalPodAutoscaler 'web' is kept and scales Deployment 'web' in namespace 'shop', since pod_autoscale has not applied it."
+    assert session.console.warnings == [f"{stays} To stop that, delete it with resource_set and state absent."]
     assert scaled(session, **BY_CPU)["changed"] and scaled(session, state="absent")["changed"] and scalers(session) == []
 
 
@@ -145,7 +149,9 @@ def test_an_autoscaler_that_is_a_member_of_a_set_stays_as_it_is(session, kind, o
     labels[PART_OF] = "applyset-theirs-v1"
     error = refused(session, **options)
     assert error.reason == ("Autoscaled" if kind == HPA and options == BY_KEDA else "ForeignMember")
+    assert refused(session, replicas=5).hint.endswith("or remove it from the manifests of its set first.")
     result = scaled(session, state="absent")
+    assert session.console.warnings[-1].endswith("since a set contains it. To stop that, remove it from the manifests of its set.")
     assert not result["changed"] and "kept: a set contains it" in [step.get("note") for step in result["plan"]]
     del labels[PART_OF]
     assert scaled(session, state="absent")["changed"]

@@ -76,6 +76,13 @@ class Scaler:
         return label_of(self.item, PART_OF) is not None
 
     @property
+    def removal(self) -> str:
+        """How to delete it, for messages."""
+        if self.is_member:
+            return "remove it from the manifests of its set"
+        return "delete it with state absent" if self.is_ours else "delete it with resource_set and state absent"
+
+    @property
     def controller(self) -> str:
         """The uid of the ScaledObject for which KEDA has created it; empty if there is none."""
         return str((controller_reference(self.item) or {}).get("uid") or "")
@@ -140,7 +147,7 @@ def find_others(client: Client, target: Target, engine: str, console: Console) -
 def find_own(client: Client, scaled: Key, console: Console) -> tuple[list[Scaler], list[Change]]:
     """The autoscalers of an object, and a Change that does nothing for each kind of which it has none, also if one of its name does not belong to the object.
 
-    With a warning, without those of KEDA if they must not be read.
+    With a warning for one of somebody else that scales the object, and without those of KEDA if they must not be read.
     """
     own, kept = [], []
     for kind in scaler_kinds(client):
@@ -160,6 +167,8 @@ def find_own(client: Client, scaled: Key, console: Console) -> tuple[list[Scaler
         else:
             why = "a set contains it" if scaler.is_member else "pod_autoscale has not applied it"
             note = f"kept: {why}" if scaler.target == scaled else f"kept: it scales {scaler.target.title}"
+            if scaler.target == scaled and not scaler.controller:
+                console.warn(f"{scaler.title} is kept and scales {scaled.title}, since {why}. To stop that, {scaler.removal}.")
             kept.append(Change("none", key_of(item, kind), kind, before=item, after=item, note=note))
     return own, kept
 

@@ -200,11 +200,11 @@ def _controller_of(client: Client, pod: Target) -> Target:
     return found
 
 
-def autoscaler_of(client: Client, target: Target, console: Console) -> str:
-    """What scales an object automatically, for messages; empty if nothing does or, with a warning, if the autoscalers must not be listed."""
+def autoscaler_of(client: Client, target: Target, console: Console) -> tuple[str, str]:
+    """(what scales an object automatically, how to stop that), for messages; empty if nothing does or, with a warning, if autoscalers must not be listed."""
     if annotation_of(target.before, AUTOSCALED):
-        return "pod_autoscale with engine direct"
-    return next((scaler.title for scaler in list_scalers(client, target, console) if scaler.target == target.key), "")
+        return "pod_autoscale with engine direct", "stop that with state absent"
+    return next(((scaler.title, scaler.removal) for scaler in list_scalers(client, target, console) if scaler.target == target.key), ("", ""))
 
 
 def write_unless_changed(client: Client, target: Target, write: Callable[[Manifest], Manifest], seen: Manifest | None = None) -> Manifest:

@@ -136,12 +136,12 @@ def _scale(invocation: Invocation, target: Target) -> None:
         target.note = f"it has {target.replicas} replicas, not {params['current_replicas']}"
     if target.note or params["replicas"] == target.replicas:
         return
-    autoscaler = autoscaler_of(client, target, invocation.console)
+    autoscaler, removal = autoscaler_of(client, target, invocation.console)
     if autoscaler and (target.replicas or autoscaler.startswith(ENGINES["keda"])):  # the others are paused at 0 replicas
         raise PodwrightError(
             f"{target.title} cannot be scaled to a fixed number: {autoscaler} scales it.",
             reason="Autoscaled",
-            hint="Set min_replicas and max_replicas instead, or delete the autoscaler first: with state absent if it has the name of the object.",
+            hint=f"Set min_replicas and max_replicas instead, or {removal} first.",
         )
     spec = {target.replicas_field: params["replicas"]}
     scale = target.scale and target.scale | {"spec": spec}
