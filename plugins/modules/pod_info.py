@@ -97,7 +97,8 @@ options:
       - State to wait for. Except for V(deleted), at least one object must exist.
       - V(scheduled), V(running) and V(completed) apply to pods only. V(completed) means that the task's container has terminated, even if other containers
         are running.
-      - V(ready) applies the readiness rules of M(podwright.core.resource_set) to other kinds, for instance that a Job is complete.
+      - V(ready) applies the readiness rules of M(podwright.core.resource_set), for instance that a Job is complete or a pod has succeeded. For the
+        condition C(Ready) of a pod itself, set O(wait_condition).
     type: str
     choices: [scheduled, running, ready, completed, deleted]
   wait_condition:

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
-from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import FAILED, PROGRESSING, READY
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.readiness import FAILED, PROGRESSING, READY, assess
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler import goal as module
 from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.goal import Goal, condition_assessment, wait_for
 
@@ -96,6 +96,13 @@ def test_a_pod_meets_a_state(state, met, unmet):
     assert wanted.text == state and wanted.subject == "Pod 'web'" and wanted.is_deletion == (state == "deleted")
 
 
+@pytest.mark.parametrize(("status", "is_ready"), [(READY_POD, True), (SUCCEEDED, True), (RUNNING, False), (PENDING, False), (BROKEN, False)])
+def test_a_pod_is_ready_by_the_rules_of_sets(status, is_ready):
+    """As the guide says: selectors may match the finished pods of a Job; only a condition is that of the pod itself."""
+    assert goal().is_met_by(pod(status)) == (assess(pod(status)).state == READY) == is_ready
+    assert goal(wait_condition={"type": "Ready", "status": "True", "reason": None}).is_met_by(pod(status)) == (status is READY_POD)
+
+
 def test_a_pod_that_its_node_refused_was_scheduled():
     """The kubelet rejects a pod without conditions."""
     rejected = pod({"phase": "Failed", "reason": "UnexpectedAdmissionError"})
@@ -161,12 +168,12 @@ def test_a_condition_may_be_written_in_any_case():
 
 
 def test_an_object_without_the_condition_is_described():
-    assess = condition_assessment({"type": "Ready", "status": "True", "reason": None})
-    assert assess(pod(READY_POD)).state == READY
-    missing, refused = assess(pod(RUNNING)), assess(deployment({"type": "Ready", "status": "False", "reason": "Busy"}))
+    by_condition = condition_assessment({"type": "Ready", "status": "True", "reason": None})
+    assert by_condition(pod(READY_POD)).state == READY
+    missing, refused = by_condition(pod(RUNNING)), by_condition(deployment({"type": "Ready", "status": "False", "reason": "Busy"}))
     assert missing.state == PROGRESSING and missing.message.startswith("condition Ready is missing")
     assert refused.message.startswith("condition Ready is False (Busy)")
-    assert assess(pod(BROKEN)).state == FAILED and assess(pod(SUCCEEDED)).state == FAILED
+    assert by_condition(pod(BROKEN)).state == FAILED and by_condition(pod(SUCCEEDED)).state == FAILED
     assert condition_assessment({"type": "archived", "status": "True", "reason": None})(pod(SUCCEEDED)).state == PROGRESSING
 
 
