@@ -10,6 +10,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exe
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec
+from ansible_collections.podwright.core.plugins.module_utils._engine.text import SHOWN_CHARACTERS
 
 from .fake_cluster import FakeCluster
 
@@ -39,7 +40,7 @@ class Pods(FakeCluster):
 def run(tmp_path, monkeypatch):
     """A function that runs the operation in pods of these phases; returns its result, its error, its warnings and the commands that ran."""
 
-    def perform(existing=(), phases=(("web", "Running"),), deleting=(), **given):
+    def perform(existing=(), phases=(("web", "Running"),), deleting=(), rc=0, stderr=b"", **given):
         cluster, ran, console = Pods(tmp_path), [], Console()
         for name, phase in phases:
             cluster.add(name, phase, **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if name in deleting else {}))
@@ -47,9 +48,10 @@ def run(tmp_path, monkeypatch):
         def execute(_client, _container, command):
             return 0 if command.words[-1] in existing else 1
 
-        def run_process(_client, execution, command, _on_stdout, _on_stderr):
+        def run_process(_client, execution, command, _on_stdout, on_stderr):
             ran.append((execution.container.pod, command))
-            execution.rc, execution.has_started = 0, True
+            on_stderr(stderr)
+            execution.rc, execution.has_started = rc, True
 
         monkeypatch.setattr(pod_exec, "execute", execute)
         monkeypatch.setattr(pod_exec, "_run_process", run_process)
@@ -96,3 +98,18 @@ def test_pods_that_do_not_run_yet_or_any_more_are_skipped_with_a_warning(run):
     assert error is None and [pod for pod, _command in ran] == ["web"] and result["changed"]
     assert warnings == ["Pods that match app=web were skipped because they are not running: late (Pending), leaving (being deleted), lost (Unknown)."]
     assert run(phases=[("web", "Running"), ("done", "Succeeded")], label_selectors=["app=web"])[2] == []
+
+
+@pytest.mark.parametrize(
+    ("stderr", "shown"),
+    [
+        (b"1\n2\n3\n4\n5\n 6\n\n", "\n  2\n  3\n  4\n  5\n   6"),
+        (b"first\n" + b"x" * (6 << 20), "\n  " + "x" * SHOWN_CHARACTERS),
+        (b"10 %\r" * (1 << 20) + b"disk full\n", "\n  disk full"),
+    ],
+)
+def test_an_error_shows_the_end_of_the_output(run, stderr, shown):
+    """A line can have any length; the result has the whole output in any case."""
+    result, error, _warnings, _ran = run(pod="web", rc=1, stderr=stderr)
+    assert error.message == f"The command in pod 'web' in namespace 'n' failed with exit code 1:{shown}"
+    assert result["stderr"] == stderr.decode().rstrip("\n")

@@ -13,6 +13,7 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,3})?")
+SHOWN_CHARACTERS = 1 << 14  # of the end of an output in an error: a line can have any length
 DNS_LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123
 LARGEST, MAX_PORT = 2**63 - 1, 65535  # of integers of the API
 _ESCAPED = re.compile("[\x7f-\uffff]")  # what YAML forbids, among others
@@ -54,6 +55,11 @@ def last_lines(text: str, count: int) -> str:
 def last_state(line: str) -> str:
     """What a terminal shows of a line in which carriage returns overwrite, such as that of a progress bar: its last state that is not blank."""
     return next((state for state in reversed(line.split("\r")) if printable(state).strip()), "") if "\r" in line else line
+
+
+def shown_lines(output: str) -> list[str]:
+    """The lines at the end of an output, as an error shows them: at most SHOWN_CHARACTERS."""
+    return [last_state(line) for line in split_lines(output.rstrip()[-SHOWN_CHARACTERS:])]
 
 
 def scalar_text(value: object) -> str:

@@ -13,7 +13,7 @@ from ..objects.labels import label_of
 from ..objects.pod_status import explaining_container, has_started, read_pod, read_waiting
 from ..objects.selectors import pod_selector
 from ..objects.start_hints import start_hint
-from ..text import decode, last_state, split_lines
+from ..text import SHOWN_CHARACTERS, decode, shown_lines
 from .events import list_events
 from .kinds import POD
 
@@ -29,7 +29,7 @@ MAX_EVENTS = 5
 LOG_LINES = 10
 CAUSE_CHARACTERS = 60  # of an event, whose cause comes last
 _LEFT_BEHIND = "It is of an earlier revision, and its StatefulSet does not replace it while it is not ready: delete the pod."
-READ_BYTES, SHOWN_CHARACTERS = 1 << 20, 1 << 14  # of the last lines of a log: a line can have any length
+READ_BYTES = 1 << 20  # of the last lines of a log: a line can have any length
 
 
 def explain_workload(client: Client, key: Key) -> str:
@@ -130,7 +130,7 @@ def format_diagnosis(events: list[Event], tail: Tail, error: str = "") -> str:
         parts.append("Events:\n" + "\n".join(lines))
     if tail.text.strip():
         title = f"Log of container '{tail.container}'" if tail.container else "Log"
-        parts.append(f"{title}:\n" + "\n".join("  " + last_state(line) for line in split_lines(tail.text.rstrip())))
+        parts.append(f"{title}:\n" + "\n".join("  " + line for line in shown_lines(tail.text)))
     return ("\n" + "\n".join(parts)) if parts else ""
 
 

@@ -23,7 +23,7 @@ from ..objects.start_hints import output_hint
 from ..operation import Invocation, Operation
 from ..tasks.options import check_remote_path, check_variable, texts_of, words_of
 from ..tasks.redactor import TaskRedactor
-from ..text import decode, encode, last_state, split_lines
+from ..text import decode, encode, shown_lines, split_lines
 from ..threads import call_in_threads
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _execute(invocation: Invocation, client: Client, execution: Execution, comma
         else:
             _run_process(client, execution, command, live.shown(stdout.add), live.shown(stderr.add))
     if execution.rc and params["check_rc"]:
-        last = [last_state(line) for line in split_lines(decode(stderr.content).strip() or decode(stdout.content).strip())[-5:]]
+        last = shown_lines(decode(stderr.content).strip() or decode(stdout.content).strip())[-5:]
         output = ":\n  " + "\n  ".join(last) if last else "."
         message = f"The command in {container} failed with exit code {execution.rc}{output}"
         raise PodwrightError(message, reason="NonZeroExitCode", hint=output_hint("\n".join(last)) or _explain(execution.rc, params))
