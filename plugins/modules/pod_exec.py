@@ -16,7 +16,10 @@ description:
 notes:
   - If the image has no shell, a command can keep running after its timeout; the error message says so. A command that closes its own output there loses
     the rest of its input, which no client can detect.
-  - A command with O(stdin) or O(stdin_file) that leaves processes in the background is waited for until these print nothing for 30 seconds.
+  - Processes that a command leaves in the background keep its output open. If a shell starts the command, the task reports its exit code once they have
+    printed nothing for 30 seconds, or at O(timeout) if they have printed nothing for 2 seconds, and they keep running.
+  - Without a shell, the task waits until they exit, as C(kubectl exec) does. Redirect their output, for example C([sh, -c, "server > /tmp/log 2>&1 &"]), and
+    the task does not wait for them.
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.attributes.command

@@ -14,7 +14,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import Process, execute
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import V4, V5
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import CLOSE, PING, TEXT, WebSocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import CLOSE, PING, PONG, TEXT, WebSocket
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 from ..support.local_commands import frame
@@ -363,13 +363,49 @@ def test_output_that_follows_the_reported_exit_is_awaited(serve):
     assert run(server, Command(["x"], source)) == (7, [("out", b"late")])
 
 
-@pytest.mark.parametrize(("timeout", "longest"), [(None, 60), (10, 10)])
-def test_exit_code_that_the_shell_reported_holds_if_no_status_follows(timeout, longest, serve):
+def at(server, frames):
+    """Let the server send frames after so many seconds, {seconds: frames}."""
+    begun, left = server.now_at, dict(frames)
+
+    def send():
+        for seconds in [seconds for seconds in left if server.now_at >= begun + seconds]:
+            server.sockets[0].sendall(left.pop(seconds))
+
+    server.step, server.meanwhile = 0.5, send
+
+
+@pytest.mark.parametrize("given", [{"source": source}, {}, {"idle_timeout": 600}, {"tty": True}], ids=["stdin", "timeout", "idle", "tty"])
+@pytest.mark.parametrize(("timeout", "least", "longest"), [(300, 30, 31), (10, 10, 10.5)])
+def test_exit_code_that_the_shell_reported_holds_if_no_status_follows(given, timeout, least, longest, serve):
     """A process in the background may hold the outputs open without end; a timeout after the exit is none of the command."""
-    server = serve(STARTED + frame(b"\2feed:end:7\n"))
+    stream = b"\1" if given.get("tty") else b"\2"
+    server = serve(frame(stream + b"feed:12\n") + frame(b"\1done") + frame(stream + b"feed:end:7\n"))
     begun = server.now_at
-    assert run(server, Command(["x"], source, timeout=timeout)) == (7, [])
-    assert 5 < server.now_at - begun <= longest
+    at(server, {16: frame(b"", PONG)})
+    assert run(server, Command(["x"], timeout=timeout, **given)) == (7, [("out", b"done")])
+    assert least <= server.now_at - begun <= longest and len(server.words) == 1, "what runs in the background is left alone"
+
+
+@pytest.mark.parametrize("given", [{"source": source}, {}], ids=["stdin", "timeout"])
+def test_output_that_a_stalled_connection_may_hold_back_is_not_complete(given, serve):
+    server = serve(STARTED + frame(b"\1begun") + frame(b"\2feed:end:0\n"))
+    assert fail(server, Command(["x"], timeout=300, **given)).reason == "ConnectionLost"
+
+
+@pytest.mark.parametrize("ending", [frame(b"\1late"), frame(b"\1late") + SUCCESS])
+def test_output_that_still_arrives_at_the_timeout_is_not_complete(ending, serve):
+    """The command has exited, and a slow connection still transfers what it printed."""
+    server = serve(STARTED + frame(b"\2feed:end:0\n"), SUCCESS, SUCCESS)
+    at(server, {9: frame(b"\1out"), 10.5: ending})
+    error = fail(server, Command(["x"], timeout=10))
+    assert error.reason == "Timeout" and "exited with code 0, but its output did not end within 10 s" in error.message
+    assert signals(server) == ["-TERM", "-KILL"]
+
+
+def test_status_that_arrives_just_after_the_timeout_holds(serve):
+    server = serve(STARTED + frame(b"\1all") + frame(b"\2feed:end:7\n"))
+    at(server, {11: exited(7)})
+    assert run(server, Command(["x"], timeout=9.5)) == (7, [("out", b"all")])
 
 
 # -- timeouts ---------------------------------------------------------------------------------------------------

@@ -170,16 +170,24 @@ def test_refusals_name_the_pod():
 
 
 @pytest.mark.parametrize(
-    ("limit", "is_terminated", "expected"),
+    ("limit", "is_terminated", "rc", "expected"),
     [
-        ("timeout", True, "did not exit within 5 s; it was terminated. Raise timeout, or change the command so that it exits earlier."),
+        ("timeout", True, None, "did not exit within 5 s; it was terminated. Raise timeout, or change the command so that it exits earlier."),
         (
             "idle_timeout",
             False,
+            None,
             "neither read input nor wrote output within 2.5 s; its state is unknown: it may still run. Raise idle_timeout, or look for it in the container.",
+        ),
+        (
+            "timeout",
+            True,
+            0,
+            "exited with code 0, but its output did not end within 5 s; it was terminated. "
+            "Raise timeout, or redirect the output of the processes that it leaves in the background.",
         ),
     ],
 )
-def test_timeouts_say_whether_the_command_was_terminated(limit, is_terminated, expected):
-    error = exec_errors.timed_out(CONTAINER, Command(["x"], timeout=5, idle_timeout=2.5), limit, is_terminated)
+def test_timeouts_say_whether_the_command_was_terminated(limit, is_terminated, rc, expected):
+    error = exec_errors.timed_out(CONTAINER, Command(["x"], timeout=5, idle_timeout=2.5), limit, is_terminated, rc)
     assert str(error) == f"The command in container 'task' of pod 'web' in namespace 'default' {expected}" and error.reason == "Timeout"

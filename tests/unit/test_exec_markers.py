@@ -20,9 +20,9 @@ MARKER_LIKE = [b"feed", TOKEN.encode(), b":12\n", f"{TOKEN}:".encode(), f"{TOKEN
 OUTPUT = st.lists(st.sampled_from([b"/" + text for text in MARKER_LIKE]) | st.binary(max_size=20).map(lambda data: b"/" + data), max_size=10).map(b"".join)
 
 
-def read(data, sizes=(), reports_exit=True):
+def read(data, sizes=()):
     """The events in the data, which arrives in pieces of these sizes, and the output that is left at its end."""
-    markers = Markers(TOKEN, reports_exit)
+    markers = Markers(TOKEN)
     events = []
     for size in [*sizes, len(data)]:
         piece, data = data[:size], data[size:]
@@ -55,9 +55,9 @@ def test_output_without_exit_marker_is_complete(output, sizes):
     assert reports_of(events) == [Started(12)] and output_of(events) + rest == output
 
 
-@given(OUTPUT, st.lists(st.integers(1, 40), max_size=60), st.booleans())
-def test_output_without_any_marker_is_complete(output, sizes, reports_exit):
-    events, rest = read(output, sizes, reports_exit)
+@given(OUTPUT, st.lists(st.integers(1, 40), max_size=60))
+def test_output_without_any_marker_is_complete(output, sizes):
+    events, rest = read(output, sizes)
     assert events == [] and rest == output
 
 
@@ -99,11 +99,6 @@ def test_output_after_the_exit_marker_is_not_searched():
     assert events == [Started(12), Exited(7), EXIT, START] and rest == b""
 
 
-def test_exit_marker_is_output_if_the_shell_does_not_report_the_exit():
-    events, rest = read(START + EXIT, [1] * 100, reports_exit=False)
-    assert reports_of(events) == [Started(12)] and output_of(events) + rest == EXIT
-
-
 def test_a_token_of_another_command_is_output():
     other = EXIT.replace(b"feed", b"beef")
     events, rest = read(START + other)
@@ -112,7 +107,7 @@ def test_a_token_of_another_command_is_output():
 
 @pytest.mark.parametrize("size", [1000, 1 << 15, START_LIMIT, 1 << 20])
 def test_command_counts_as_started_without_a_marker_after_the_limit(size):
-    markers = Markers(TOKEN, reports_exit=True)
+    markers = Markers(TOKEN)
     piece, events = b"x" * size, []
     while not markers.has_started:
         events += markers.feed(piece)
@@ -121,14 +116,14 @@ def test_command_counts_as_started_without_a_marker_after_the_limit(size):
 
 
 def test_output_is_held_back_up_to_the_limit_before_the_command_counts_as_started():
-    markers = Markers(TOKEN, reports_exit=True)
+    markers = Markers(TOKEN)
     assert markers.feed(b"x" * (START_LIMIT - 1)) == [] and not markers.has_started
     assert markers.feed(b"x") == [Started(None), b"x" * START_LIMIT] and markers.has_started
 
 
 @pytest.mark.parametrize("output", [b"\n" * (1 << 16), f"{TOKEN}:end:7".encode() * 5000, bytes(range(256)) * 300])
 def test_little_is_held_back_of_large_output(output):
-    markers = Markers(TOKEN, reports_exit=True)
+    markers = Markers(TOKEN)
     markers.feed(START)
     passed = b""
     for at in range(0, len(output), 1 << 12):
@@ -139,7 +134,8 @@ def test_little_is_held_back_of_large_output(output):
 
 INPUT = {"source": lambda: iter([b"in"]), "size": 2}
 WAYS = {
-    "no input": ({"timeout": 9}, None, None),
+    "no input": ({"timeout": 9}, None, 3),
+    "terminal without input": ({"timeout": 9, "tty": True}, None, 3),
     "terminal": (INPUT | {"tty": True}, None, 3),
     "input of unknown size": ({"source": INPUT["source"]}, None, 3),
     "input that the shell closes": (INPUT, 2, None),
@@ -150,8 +146,8 @@ WAYS = {
 @pytest.mark.parametrize(("options", "size", "reported"), WAYS.values(), ids=WAYS)
 def test_a_shell_writes_what_is_read(options, size, reported, tmp_path):
     command = Command(["sh", "-c", "pwd; cat; echo problem >&2; exit 3"], chdir=str(tmp_path), env={"A": True}, **options)
-    markers = Markers(TOKEN, command.source is not None)
-    done = subprocess.run(markers.wrap(command, size), input=b"in", capture_output=True, check=False)
+    markers = Markers(TOKEN)
+    done = subprocess.run(markers.wrap(command, size), input=b"in" if command.source else b"", capture_output=True, check=False)
     events = markers.feed(done.stderr)
     started, *exited = reports_of(events)
     assert done.returncode == 3 and done.stdout == f"{tmp_path}\n{'in' if command.source else ''}".encode()
@@ -162,13 +158,13 @@ def test_a_shell_writes_what_is_read(options, size, reported, tmp_path):
 def test_bounded_input_reports_failures_only():
     command = Command(["true"], INPUT["source"], 2, is_bounded=True)
     for words, expected in ((["true"], []), (["false"], [Exited(1)])):
-        markers = Markers(TOKEN, reports_exit=True)
+        markers = Markers(TOKEN)
         done = subprocess.run(markers.wrap(replace(command, words=words)), input=b"in", capture_output=True, check=False)
         assert reports_of(markers.feed(done.stderr))[1:] == expected
 
 
 def test_a_missing_directory_is_an_exit_code_of_the_shell(tmp_path):
-    markers = Markers(TOKEN, reports_exit=False)
+    markers = Markers(TOKEN)
     done = subprocess.run(markers.wrap(Command(["true"], chdir=str(tmp_path / "missing"))), capture_output=True, check=False)
     events = markers.feed(done.stderr)
     assert done.returncode in (1, 2) and b"missing" in output_of(events)

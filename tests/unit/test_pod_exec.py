@@ -82,7 +82,7 @@ def test_paths_of_creates_and_removes_are_relative_to_chdir_and_not_set_if_empty
 
 def test_an_empty_directory_is_not_set():
     command = Command(["pwd"], chdir="", timeout=1)
-    assert "cd " not in Markers("abc", False).wrap(command)[2] and not Command(["pwd"], chdir="").needs_shell
+    assert "cd " not in Markers("abc").wrap(command)[2] and not Command(["pwd"], chdir="").needs_shell
 
 
 def test_an_empty_list_of_selectors_does_not_exclude_a_pod(run):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 START_ATTEMPTS, NODE_ATTEMPTS = 5, 9  # the latter while the node is being restarted
 MAX_PAUSE = 5  # seconds between them
 TERM_SECONDS, KILL_SECONDS = 2, 5  # in which a command must exit after SIGTERM, and after SIGKILL
-EXIT_SECONDS = 30  # without output in which the status must arrive once a command has exited
+EXIT_SECONDS, QUIET_SECONDS = 30, 2  # without output after which the status of a command that has exited is not waited for; at least, at its timeout
 SIGNAL_SECONDS = 10  # in which a signal must be sent
 END_OF_FILE = b"\x04"  # the EOF character of a terminal
 
@@ -87,7 +87,7 @@ class Process:
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         while True:
             try:
-                self._markers = Markers(secrets.token_hex(8), self._command.source is not None)
+                self._markers = Markers(secrets.token_hex(8))
                 self._channel = self._open()
                 yield from self._read(self._channel)
                 self.rc = exit_code(self._channel.status) if self._channel.status else self._reported_rc
@@ -100,7 +100,7 @@ class Process:
             except StreamClosed as error:
                 raise exec_errors.connection_lost(self._container, self._received, error) from error
             except TimedOut as error:
-                raise exec_errors.timed_out(self._container, self._command, error.limit, self._terminate()) from error
+                raise exec_errors.timed_out(self._container, self._command, error.limit, self._terminate(), self._reported_rc) from error
             except PodwrightError as error:
                 if not self._can_retry(error):
                     raise_explained(exec_errors.explain_failure(error, self._container, self._command, self._client), error)
@@ -121,7 +121,7 @@ class Process:
                 else:
                     self._received += len(event)
                     yield stream, event
-            if self._reported_rc is not None and not channel.ends_input:
+            if self._reported_rc is not None and self._command.source is not None and not channel.ends_input:
                 return  # the shell waits for an end of file that this protocol cannot send
         rest = self._markers.finish()
         if rest:
@@ -132,11 +132,17 @@ class Process:
         """The next output; None once the status has arrived, or no longer needs to be waited for. Raises: StreamClosed, TimedOut."""
         if self._reported_rc is None:
             return channel.read(self._deadline, self._command.idle_timeout)
-        limits = [self._client.clock.monotonic() + EXIT_SECONDS, *([] if self._deadline is None else [self._deadline])]
+        clock, deadline = self._client.clock, self._deadline
+        left = EXIT_SECONDS if deadline is None else min(EXIT_SECONDS, max(deadline - clock.monotonic(), QUIET_SECONDS))
         try:
-            return channel.read(min(limits))
+            output = channel.read(clock.monotonic() + left)
         except TimedOut:
+            if channel.awaits_answer:
+                raise StreamClosed("the server answered no ping") from None
             return None  # a process in the background holds the outputs, or the runtime hangs
+        if output and deadline is not None and clock.monotonic() > deadline:
+            raise TimedOut("timeout")  # the output is incomplete
+        return output
 
     def _is_unconfirmed(self, channel: Channel) -> bool:
         """Whether a status of success may be false, since the shell did not report the exit of the command.

@@ -145,12 +145,14 @@ def connection_lost(container: Container, received: int, cause: Exception) -> Po
     )
 
 
-def timed_out(container: Container, command: Command, limit: str, is_terminated: bool) -> PodwrightError:
-    """The error for a command that reached a limit, `timeout` or `idle_timeout`."""
+def timed_out(container: Container, command: Command, limit: str, is_terminated: bool, rc: int | None = None) -> PodwrightError:
+    """The error for a command that reached a limit, `timeout` or `idle_timeout`; its exit code is known if its output did not end after it had exited."""
     seconds = command.timeout if limit == "timeout" else command.idle_timeout
     problem = "did not exit" if limit == "timeout" else "neither read input nor wrote output"
     if is_terminated:
         state, hint = "it was terminated", "change the command so that it exits earlier."
     else:
         state, hint = "its state is unknown: it may still run", "look for it in the container."
+    if rc is not None:
+        problem, hint = f"exited with code {rc}, but its output did not end", "redirect the output of the processes that it leaves in the background."
     return PodwrightError(f"The command in {container} {problem} within {seconds:g} s; {state}.", reason="Timeout", hint=f"Raise {limit}, or {hint}")

@@ -4,7 +4,7 @@
 The shell writes them to standard error, or to the terminal if there is one:
 
     TOKEN:PID        before the command starts
-    TOKEN:end:CODE   after the command has exited, if it has standard input
+    TOKEN:end:CODE   after the command has exited, unless it reads a bounded input and succeeds, or the shell closes its input
 
 A marker can follow output without a line feed, and can arrive in any number of pieces. Everything else is the command's own output.
 """
@@ -49,16 +49,15 @@ class Markers:
 
     Args:
         token: hexadecimal digits that the output does not contain by chance.
-        reports_exit: whether the shell reports the exit code, too.
 
     Attributes:
         has_started: whether Started was returned.
     """
 
-    def __init__(self, token: str, reports_exit: bool) -> None:
+    def __init__(self, token: str) -> None:
         self.has_started = False
         self._token = token
-        self._awaits_exit = reports_exit
+        self._awaits_exit = True
         self._start_line = re.compile(rb"%s:(\d{1,10})\r?\n" % token.encode())
         self._exit_line = re.compile(rb"%s:end:(\d{1,3})\r?\n" % token.encode())
         self._exit_prefix = b"%s:end:" % token.encode()
@@ -78,10 +77,10 @@ class Markers:
             script += 'cd -- "$0" || exit; '
         report = f"echo {self._token}:end:$rc >&2; "
         drain = "cat > /dev/null 2>&1; "
-        if command.source is None:
-            script += '"$@"; exit $?' if command.tty else '"$@" < /dev/null; exit $?'  # see Command.without_shell
-        elif command.tty:
+        if command.tty:
             script += f'"$@"; rc=$?; {report}exit $rc'  # the terminal itself takes what the command leaves
+        elif command.source is None:
+            script += f'"$@" < /dev/null; rc=$?; {report}exit $rc'  # see Command.without_shell
         elif command.is_bounded:
             script += f'"$@"; rc=$?; [ $rc = 0 ] || {{ {report}{drain}}}; exit $rc'
         elif size is None:

@@ -107,6 +107,11 @@ class Channel:
                 return output
         return None
 
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether nothing has arrived since a ping was sent, so that output may still be on its way."""
+        return self._unanswered > 0 and not self._socket.has_outgoing
+
     def end_input(self) -> None:
         """Discard the rest of the input, and close it if the protocol can."""
         if self._source is not None:
