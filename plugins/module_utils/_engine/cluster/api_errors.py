@@ -81,7 +81,10 @@ def status_error(status: int, body: object, request: Request, configuration: Con
     code = reason if reason.startswith("HTTP ") else f"{status} {reason}"
     shown = _GO_VALUE.sub(r"\1", text)
     error = PodwrightError(f"{request.describe()}: {shown} ({code})", status=status, reason=reason, causes=causes)
-    error.hint = _hint(error, text, request, configuration.identity)
+    if status == 401:
+        error.hint = f"The API server does not accept the credentials of {configuration.login}: renew them (kubectl login, a new token or certificate)."
+    else:
+        error.hint = _hint(error, text, request, configuration.identity)
     return error
 
 
@@ -110,8 +113,6 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
     status = error.status
     if error.is_denied_by_admission:
         return "A webhook or policy of the cluster refuses it: correct what its message names, or ask those who operate it."
-    if status == 401:
-        return f"The API server does not accept the credentials of {identity}: renew them (kubectl login, a new token or certificate)."
     if error.is_namespace_terminating:
         return f"Run the task again when the namespace is deleted: kubectl get namespace {request.namespace} -o yaml shows what its deletion waits for."
     if status in (403, 422) and (hint := admission_hint(text, request.namespace)):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SERVICE_ACCOUNT_DIRECTORY = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 HOME_KUBECONFIG = "~/.kube/config"
+# The options with credentials, of which the first one that is set counts, and their variables.
+_LOGIN_OPTIONS = (("username", "K8S_AUTH_USERNAME"), ("api_key", "K8S_AUTH_API_KEY"), ("client_cert", "K8S_AUTH_CERT_FILE"))
 Headers: TypeAlias = list[tuple[str, str]]
 _Selection: TypeAlias = "tuple[str, Entry, Entry, str]"
 
@@ -144,7 +146,15 @@ class Configuration(Context):
     @property
     def identity(self) -> str:
         """The user who sends the requests, as errors name it."""
-        return str(self._options.get("impersonate_user") or self._user.get("as") or f"the user of {self.source}")
+        return str(self._options.get("impersonate_user") or self._user.get("as") or self.login)
+
+    @property
+    def login(self) -> str:
+        """The user whose credentials the requests have, by the origin of these, as errors name it."""
+        for name, variable in _LOGIN_OPTIONS:
+            if value := self._options.get(name):
+                return f"the user of {variable if value == os.environ.get(variable) else f'the option {name}'}"
+        return f"the user of {self.source}"
 
     @property
     def via(self) -> str:
