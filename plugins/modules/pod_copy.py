@@ -16,6 +16,7 @@ description:
   - A file copied to an existing directory is placed in it under its own name. A directory copied to a directory copies its contents.
   - The container needs a shell with C(find), C(stat), C(xargs), C(sed), C(dd) and C(sha256sum), which busybox provides; C(tar) is optional. For other
     images a helper container is added to the pod.
+  - In check mode, a copy to or from a pod that does not exist yet is skipped, since an earlier task may create it.
 notes:
   - Copied files belong to the user of the container unless O(owner) and O(group) are set. The setuid, setgid and sticky bits are not copied, and
     directories that exist keep theirs.

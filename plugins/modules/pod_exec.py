@@ -11,6 +11,7 @@ author: Podwright contributors (@podwright)
 description:
   - Runs a command in a running container of one pod or of many pods over a websocket, and returns its exit code and output.
   - A connection that closes before the exit status arrives is an error, never a success.
+  - In check mode, a command in a pod that does not exist yet is skipped, since an earlier task may create it.
   - If the image has a shell, a command with O(stdin), O(stdin_file), O(timeout), O(idle_timeout) or O(chdir) is started by it. The shell enforces timeouts
     in the container, and keeps containerd from dropping the input of a command that closes its output.
 notes:

@@ -13,6 +13,7 @@ description:
   - With O(follow), reads until the containers have terminated. Connection losses, log rotations and restarts repeat no line,
     and RV(gaps) reports where lines may be missing.
   - If one of several logs cannot be read, the others are read and written to O(dest), and then the task fails.
+  - In check mode, the logs of pods that do not exist yet are skipped, since an earlier task may create them.
   - On the controller, followed lines appear in the terminal as they arrive.
 extends_documentation_fragment:
   - podwright.core.connection

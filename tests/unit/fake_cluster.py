@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.availability import Availability
@@ -38,6 +39,7 @@ class FakeCluster:
         self.clock = Clock()
         self.availability = Availability(self.clock)
         self.kinds = Kinds(self._discover)
+        self.configuration = SimpleNamespace(server="https://192.0.2.1:6443", namespace="default")
         self._version = 0
 
     # -- the methods of a Client ----------------------------------------------------------------------------

@@ -162,9 +162,9 @@ def test_a_command_that_did_not_run_has_an_exit_code_for_expressions(check_mode,
     Since ansible-core 2.21, an rc that is null is not in the result.
     """
     invocation = Invocation({"pod": "web", "label_selectors": None}, check_mode, False, Console())
-    fields = pod_exec.describe(invocation, [pod_exec.Execution(pod_exec.Container("n", "web", None))])
+    fields = pod_exec.describe(invocation, pod_exec.Executions([pod_exec.Execution(pod_exec.Container("n", "web", None))]))
     assert fields["rc"] == rc == fields["return_code"] and (fields.get("stdout_lines") == []) == check_mode
-    assert pod_exec.describe(invocation, []) == {"rc": -1, "return_code": -1}
+    assert pod_exec.describe(invocation, pod_exec.Executions()) == {"rc": -1, "return_code": -1}
 
 
 @pytest.mark.parametrize("option", ["chdir", "creates", "removes"])

@@ -6,7 +6,9 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_errors import pod_not_found
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_markers import Markers
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_exec
@@ -40,23 +42,25 @@ class Pods(FakeCluster):
 def run(tmp_path, monkeypatch):
     """A function that runs the operation in pods of these phases; returns its result, its error, its warnings and the commands that ran."""
 
-    def perform(existing=(), phases=(("web", "Running"),), deleting=(), rc=0, stderr=b"", **given):
+    def perform(existing=(), phases=(("web", "Running"),), deleting=(), rc=0, stderr=b"", check_mode=False, **given):
         cluster, ran, console = Pods(tmp_path), [], Console()
         for name, phase in phases:
             cluster.add(name, phase, **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if name in deleting else {}))
 
-        def execute(_client, _container, command):
-            return 0 if command.words[-1] in existing else 1
+        def path_exists(client, container, path, _timeout):
+            if client.get(POD, container.namespace, container.pod) is None:
+                raise pod_not_found(container)
+            return path in existing
 
         def run_process(_client, execution, command, _on_stdout, on_stderr):
             ran.append((execution.container.pod, command))
             on_stderr(stderr)
             execution.rc, execution.has_started = rc, True
 
-        monkeypatch.setattr(pod_exec, "execute", execute)
+        monkeypatch.setattr(pod_exec, "path_exists", path_exists)
         monkeypatch.setattr(pod_exec, "_run_process", run_process)
         params = {name: spec.get("default") for name, spec in pod_exec.ARGUMENTS.items()} | {"namespace": "n", "command": ["x"]} | given
-        result, error = attempt(pod_exec.OPERATION, Invocation(params, False, False, console, cluster))
+        result, error = attempt(pod_exec.OPERATION, Invocation(params, check_mode, False, console, cluster))
         return result, error, console.warnings, ran
 
     return perform
@@ -113,3 +117,14 @@ def test_an_error_shows_the_end_of_the_output(run, stderr, shown):
     result, error, _warnings, _ran = run(pod="web", rc=1, stderr=stderr)
     assert error.message == f"The command in pod 'web' in namespace 'n' failed with exit code 1:{shown}"
     assert result["stderr"] == stderr.decode().rstrip("\n")
+
+
+@pytest.mark.parametrize("options", [{"pod": "web", "creates": "/tmp/x"}, {"pod": "web", "removes": "/tmp/x"}, {"label_selectors": ["app=web"]}])
+@pytest.mark.parametrize("phases", [[], [("other", "Pending")]])
+def test_a_command_in_a_pod_that_an_earlier_task_would_create_is_skipped_in_check_mode(run, options, phases):
+    result, error, warnings, ran = run(phases=phases, check_mode=True, **options)
+    assert error is None and result["changed"] and result["skipped"] and result["rc"] == 0 and not ran
+    obstacle = "Pod 'web' not found in namespace 'n'." if "pod" in options else "No running pod in namespace 'n' matches app=web"
+    assert result["msg"].startswith(f"Check mode: the command was not run: {obstacle}") and result.get("results", []) == []
+    assert len(warnings) == 1 and warnings[0].startswith("Namespace 'n' not found"), "its name may be wrong, too"
+    assert run(phases=phases, **options)[1].reason == "NotFound"

@@ -16,6 +16,7 @@ TOO_LARGE = "TooLarge"
 UNKNOWN_KIND = "UnknownKind"
 CONNECTION_LOST = "ConnectionLost"
 BAD_CERTIFICATE = "BadCertificate"
+NO_PODS = "NoPods"  # no pod of a Service can answer
 REPLACED = "Replaced"  # another run created the pod to which an object was to belong
 
 _COLLECTION = "/podwright/core/"

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
 
 from .errors import PodwrightError, option_error
@@ -133,3 +134,13 @@ def read_mode(option: str, mode: object) -> int | None:
     if isinstance(mode, str) and re.fullmatch(r"0?[0-7]{3}", mode):
         return int(mode, 8)
     raise option_error(option, f"must be a quoted octal number such as '0644', got '{mode}'.")
+
+
+def read_pieces(option: str, path: str) -> Iterator[bytes]:
+    """The content of the file that an option names. Raises: PodwrightError if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(_READ_SIZE):
+                yield piece
+    except OSError as error:
+        raise PodwrightError(f"{option}: {path} cannot be read: {error.strerror}.", reason="ReadFailed", hint="Check its permissions.") from error

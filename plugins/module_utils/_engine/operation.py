@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from .arguments import check_namespace, check_ranges, connection_secrets, redact_connection
 from .cluster.client import CONNECTIONS, Client
 from .cluster.configuration import Configuration
-from .errors import PodwrightError, as_podwright_error
+from .cluster.namespaces import warn_of_missing_namespaces
+from .errors import NO_PODS, PodwrightError, as_podwright_error
 from .masking import Masker, clean_texts
 from .reconciler.approval import PLAN_CHANGED, Approval
 from .reconciler.manifest import Redactor
@@ -140,6 +141,16 @@ class Invocation:
         namespace: str = self.params.get("namespace") or self.client.configuration.namespace
         check_namespace("namespace", namespace)
         return namespace
+
+    def missing_in_check_mode(self, error: PodwrightError) -> str:
+        """Why an object does not exist that an earlier task of the playbook may create; empty for any other error, and without check mode.
+
+        Warns of a namespace that does not exist either. Raises: PodwrightError if that cannot be read.
+        """
+        if not self.check_mode or not (error.is_not_found or error.reason == NO_PODS):
+            return ""
+        warn_of_missing_namespaces(self.client, [self.namespace], self.console)
+        return error.message
 
     @property
     def review(self) -> Callable[..., None] | None:

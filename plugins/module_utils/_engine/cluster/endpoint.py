@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PodwrightError, not_found_error, option_error
+from ..errors import NO_PODS, PodwrightError, not_found_error, option_error
 from ..objects.containers import long_running_containers
 from ..objects.pod_status import is_serving
 from ..objects.selectors import pod_selector
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from ..values import Manifest
     from .client import Client
-
-NO_PODS = "NoPods"  # the reason if no pod of a Service can answer
 
 
 @dataclass(frozen=True)

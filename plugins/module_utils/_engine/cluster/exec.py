@@ -46,6 +46,15 @@ def forward(process: Process, on_stdout: Callable[[bytes], object], on_stderr: C
         (on_stdout if stream == STDOUT else on_stderr)(data)
 
 
+def path_exists(client: Client, container: Container, path: str, timeout: float | None) -> bool:
+    """Whether a path exists in a container. Raises: PodwrightError, also if its image has no shell."""
+    rc = execute(client, container, Command(["sh", "-c", '[ -e "$0" ] || [ -L "$0" ]', path], timeout=timeout))
+    if rc not in (0, 1):
+        problem = f"Could not check whether {path} exists in {container}: exit code {rc}."
+        raise PodwrightError(problem, reason="ExecFailed", hint="Check that the image has a shell.")
+    return rc == 0
+
+
 class Process:
     """A command in a container. Iterating over it runs the command and yields its output, (STDOUT or STDERR, bytes); `rc` is then its exit code.
 

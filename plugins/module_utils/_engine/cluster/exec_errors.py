@@ -156,3 +156,14 @@ def timed_out(container: Container, command: Command, limit: str, is_terminated:
     if rc is not None:
         problem, hint = f"exited with code {rc}, but its output did not end", "redirect the output of the processes that it leaves in the background."
     return PodwrightError(f"The command in {container} {problem} within {seconds:g} s; {state}.", reason="Timeout", hint=f"Raise {limit}, or {hint}")
+
+
+def exit_hint(rc: int, has_variables: bool) -> str:
+    """What to do about the exit code of a command, with environment variables or without; empty if it does not say more."""
+    if rc == 127 and has_variables:
+        return "Check that the image has the command, and the program env, which the option env requires."
+    if rc == 126:
+        return "Check that the program is executable."
+    if rc == 137:
+        return "It was killed, perhaps with its container: pod_info shows whether that restarted, or exceeded its limit of memory (OOMKilled)."
+    return ""

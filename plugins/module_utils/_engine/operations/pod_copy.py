@@ -59,6 +59,7 @@ class Copy:
         checksum: the sha256 if the source is a file.
         diff: Ansible's diff.
         is_complete: whether nothing is left to do.
+        obstacle: why nothing could be compared in check mode, or an empty string.
     """
 
     remote_name: str = ""
@@ -68,6 +69,7 @@ class Copy:
     checksum: str | None = None
     diff: list[dict[str, str]] = field(default_factory=list)
     is_complete: bool = False
+    obstacle: str = ""
 
 
 def run(invocation: Invocation, outcome: Copy) -> None:
@@ -75,7 +77,13 @@ def run(invocation: Invocation, outcome: Copy) -> None:
     params = invocation.params
     check_remote_path("remote_path", params["remote_path"])
     options = read_options(params)
-    everything = _observe(invocation)
+    try:
+        everything = _observe(invocation)
+    except PodwrightError as error:
+        outcome.obstacle = invocation.missing_in_check_mode(error)
+        if not outcome.obstacle:
+            raise
+        return
     if everything is None:
         outcome.method = "helper"
         return
@@ -255,6 +263,9 @@ def read_options(params: Options) -> CopyOptions:
 def describe(invocation: Invocation, outcome: Copy) -> Result:
     """The result's fields, as far as they are known."""
     params, done = invocation.params, outcome.done
+    if outcome.obstacle:
+        note = f"Check mode: nothing was compared: {outcome.obstacle}"
+        return {"changed": True, "skipped": True, "msg": note, "result": note}
     if done is None and not outcome.method:
         return {}
     if done is None:

@@ -7,17 +7,18 @@ import base64
 import os
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, read_selector
-from ..cluster.exec import Process, execute, forward
+from ..cluster.exec import Process, forward, path_exists
 from ..cluster.exec_command import Command, Container
+from ..cluster.exec_errors import exit_hint
 from ..cluster.exec_output import LiveLines, Output
 from ..cluster.kinds import POD
 from ..errors import CONNECTION_LOST, PodwrightError, as_podwright_error, option_error
-from ..files import AtomicFile
+from ..files import AtomicFile, read_pieces
 from ..objects.containers import default_container
 from ..objects.start_hints import output_hint
 from ..operation import Invocation, Operation
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..values import Options, Result
 
-READ_SIZE = 1 << 18  # bytes
 THREADS = 16
 # The exit code of a command that did not exit, for expressions such as `until: result.rc == 0`: since ansible-core 2.21, a result has no rc that is null.
 NO_EXIT = -1
@@ -67,6 +67,7 @@ class Execution:
 
     Attributes:
         skipped: why it is skipped; empty if it is not.
+        obstacle: why it is unknown in check mode whether it would be skipped, or an empty string.
         rc: its exit code, None until it is known.
         has_started: whether it reported its start or printed something.
         stdout, stderr: None until the command is started.
@@ -75,6 +76,7 @@ class Execution:
 
     container: Container
     skipped: str = ""
+    obstacle: str = ""
     rc: int | None = None
     has_started: bool = False
     stdout: Output | None = None
@@ -87,24 +89,40 @@ class Execution:
         return self.rc is not None or self.has_started or (self.error is not None and self.error.reason in (CONNECTION_LOST, "Timeout"))
 
 
-def run(invocation: Invocation, outcome: list[Execution]) -> None:
+@dataclass
+class Executions:
+    """The command in all containers.
+
+    Attributes:
+        obstacle: why there is none in check mode, or an empty string.
+    """
+
+    entries: list[Execution] = field(default_factory=list)
+    obstacle: str = ""
+
+
+def run(invocation: Invocation, outcome: Executions) -> None:
     """Run the command. Raises: PodwrightError, with check_rc also for an exit code other than 0."""
     params = invocation.params
     if params["pod"] and params["label_selectors"]:  # an empty list, which a template may return, excludes nothing
         raise option_error("pod", "must not be set with label_selectors.")
     command = _read_command(params)
     _warn_about_operators(invocation, command.words)
-    if params["pod"]:
-        outcome.append(Execution(Container(invocation.namespace, params["pod"], params["container"])))
-    else:
-        outcome += map(Execution, _find_containers(invocation))
+    try:
+        containers = [Container(invocation.namespace, params["pod"], params["container"])] if params["pod"] else _find_containers(invocation)
+    except PodwrightError as error:
+        outcome.obstacle = invocation.missing_in_check_mode(error)
+        if not outcome.obstacle:
+            raise
+        return
+    entries = outcome.entries = [Execution(container) for container in containers]
     client = invocation.client.branch()
-    call_in_threads(lambda execution: _run_in(invocation, client, execution, command), outcome, THREADS, client.streams.cancel)
-    errors = [execution.error for execution in outcome if execution.error]
+    call_in_threads(lambda execution: _run_in(invocation, client, execution, command), entries, THREADS, client.streams.cancel)
+    errors = [execution.error for execution in entries if execution.error]
     if errors and params["pod"]:
         raise errors[0]
     if errors:
-        lines = [f"The command failed in {len(errors)} of {len(outcome)} pods.", *map(str, errors[:3])]
+        lines = [f"The command failed in {len(errors)} of {len(entries)} pods.", *map(str, errors[:3])]
         raise PodwrightError("\n".join(lines), reason=errors[0].reason)
 
 
@@ -119,7 +137,8 @@ def _find_containers(invocation: Invocation) -> list[Container]:
     if not running:
         others = f" ({len(pods)} matching pods do not run)" if pods else ""
         hint = "Check label_selectors, or wait for the pods with pod_info."
-        raise PodwrightError(f"No running pod in namespace '{invocation.namespace}' matches {selector}{others}.", reason="NotFound", hint=hint)
+        problem = f"No running pod in namespace '{invocation.namespace}' matches {selector}{others}."
+        raise PodwrightError(problem, status=404, reason="NotFound", hint=hint)
     skipped = sorted(f"{pod['metadata']['name']} ({state})" for pod, state in states if state not in ("Running", "Succeeded", "Failed"))
     if skipped:
         invocation.console.warn(f"Pods that match {selector} were skipped because they are not running: {', '.join(skipped)}.")
@@ -143,7 +162,12 @@ def _execute(invocation: Invocation, client: Client, execution: Execution, comma
     params, container = invocation.params, execution.container
     if params["creates"] or params["removes"]:
         deadline = None if command.timeout is None else client.clock.monotonic() + command.timeout
-        execution.skipped = _find_reason_to_skip(invocation, client, container, deadline)
+        try:
+            execution.skipped = _find_reason_to_skip(invocation, client, container, deadline)
+        except PodwrightError as error:
+            execution.obstacle = invocation.missing_in_check_mode(error)
+            if not execution.obstacle:
+                raise
         command = replace(command, timeout=_seconds_until(client, deadline))
     if execution.skipped or invocation.check_mode:
         return
@@ -161,7 +185,7 @@ def _execute(invocation: Invocation, client: Client, execution: Execution, comma
         last = shown_lines(decode(stderr.content).strip() or decode(stdout.content).strip())[-5:]
         output = ":\n  " + "\n  ".join(last) if last else "."
         message = f"The command in {container} failed with exit code {execution.rc}{output}"
-        raise PodwrightError(message, reason="NonZeroExitCode", hint=output_hint("\n".join(last)) or _explain(execution.rc, params))
+        raise PodwrightError(message, reason="NonZeroExitCode", hint=output_hint("\n".join(last)) or exit_hint(execution.rc, bool(params["env"])))
 
 
 def _run_process(client: Client, execution: Execution, command: Command, on_stdout: Callable[[bytes], object], on_stderr: Callable[[bytes], object]) -> None:
@@ -183,27 +207,8 @@ def _find_reason_to_skip(invocation: Invocation, client: Client, container: Cont
         if not invocation.params[option]:  # an empty path is not set, as in ansible.builtin.command
             continue
         path = posixpath.join(invocation.params["chdir"] or "", invocation.params[option])
-        if _exists(client, container, path, _seconds_until(client, deadline)) == skips_if_found:
+        if path_exists(client, container, path, _seconds_until(client, deadline)) == skips_if_found:
             return f"{option}: {path} {'exists' if skips_if_found else 'does not exist'} in {container}."
-    return ""
-
-
-def _exists(client: Client, container: Container, path: str, timeout: float | None) -> bool:
-    rc = execute(client, container, Command(["sh", "-c", '[ -e "$0" ] || [ -L "$0" ]', path], timeout=timeout))
-    if rc not in (0, 1):
-        raise PodwrightError(
-            f"Could not check whether {path} exists in {container}: exit code {rc}.", reason="ExecFailed", hint="Check that the image has a shell."
-        )
-    return rc == 0
-
-
-def _explain(rc: int, params: Options) -> str:
-    if rc == 127 and params["env"]:
-        return "Check that the image has the command, and the program env, which the option env requires."
-    if rc == 126:
-        return "Check that the program is executable."
-    if rc == 137:
-        return "It was killed, perhaps with its container: pod_info shows whether that restarted, or exceeded its limit of memory (OOMKilled)."
     return ""
 
 
@@ -249,28 +254,20 @@ def _with_input(command: Command, params: Options) -> Command:
         return command
     if not os.path.isfile(path):
         raise option_error("stdin_file", f"must be a file on the host that runs this task, got {path}.")
-    return replace(command, source=lambda: _read_pieces(path), size=os.path.getsize(path))
-
-
-def _read_pieces(path: str) -> Iterator[bytes]:
-    """The content of a file. Raises: PodwrightError if it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            while piece := file.read(READ_SIZE):
-                yield piece
-    except OSError as error:
-        raise PodwrightError(f"stdin_file: {path} cannot be read: {error.strerror}.", reason="ReadFailed", hint="Check its permissions.") from error
+    return replace(command, source=lambda: read_pieces("stdin_file", path), size=os.path.getsize(path))
 
 
 # -- describing -----------------------------------------------------------------------------------------------
 
 
-def describe(invocation: Invocation, outcome: list[Execution]) -> Result:
+def describe(invocation: Invocation, outcome: Executions) -> Result:
     """The fields of the result, complete or not."""
     if invocation.params["pod"]:
-        return {"rc": NO_EXIT, "return_code": NO_EXIT} | (_describe_execution(invocation, outcome[0]) if outcome else {})
+        return {"rc": NO_EXIT, "return_code": NO_EXIT} | (_describe_execution(invocation, outcome.entries[0]) if outcome.entries else {})
+    if outcome.obstacle:
+        return {"changed": True, "skipped": True, "msg": _not_run(outcome.obstacle), "results": [], "rc": 0, "return_code": 0}
     results = []
-    for execution in outcome:
+    for execution in outcome.entries:
         error, container = execution.error, execution.container
         entry = {"pod": container.pod, "container": container.name, "failed": bool(error), "rc": None} | _describe_execution(invocation, execution)
         results.append(entry | ({"msg": str(error), "reason": error.reason} if error else {}))
@@ -279,11 +276,15 @@ def describe(invocation: Invocation, outcome: list[Execution]) -> Result:
     return {"changed": any(entry["changed"] for entry in results), "results": results, "rc": rc, "return_code": rc}
 
 
+def _not_run(obstacle: str) -> str:
+    return f"Check mode: the command was not run{f': {obstacle}' if obstacle else '.'}"
+
+
 def _describe_execution(invocation: Invocation, execution: Execution) -> Result:
     if execution.skipped:
         return {"changed": False, "skipped": True, "msg": execution.skipped, "rc": 0, "return_code": 0, **describe_output(b"", b"", True)}
     if invocation.check_mode and not execution.error:
-        text = "Check mode: the command was not run."
+        text = _not_run(execution.obstacle)
         return {"changed": True, "skipped": True, "msg": text, "rc": 0, "return_code": 0, **describe_output(b"", b"", True)}
     stdout, stderr = execution.stdout, execution.stderr
     if stdout is None or stderr is None:
@@ -321,10 +322,10 @@ def redact(params: Options) -> Options:
     return shown
 
 
-OPERATION: Operation[list[Execution]] = Operation(
+OPERATION = Operation(
     "pod_exec",
     ARGUMENTS,
-    list,
+    Executions,
     run,
     describe,
     rules={"required_one_of": [("pod", "label_selectors")], "mutually_exclusive": [("stdin", "stdin_file")]},

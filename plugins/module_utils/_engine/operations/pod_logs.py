@@ -62,10 +62,12 @@ class Reading:
 
     Attributes:
         has_written: whether a file has changed, or would change without check mode.
+        obstacle: why there is no log in check mode, or an empty string.
     """
 
     logs: list[ContainerLog] = field(default_factory=list)
     has_written: bool = False
+    obstacle: str = ""
 
 
 def run(invocation: Invocation, outcome: Reading) -> None:
@@ -84,7 +86,14 @@ def run(invocation: Invocation, outcome: Reading) -> None:
     begun = invocation.client.clock.monotonic()
     deadline = None if params["timeout"] is None else begun + params["timeout"]
     first_pod = begun + START_SECONDS if deadline is None else min(begun + START_SECONDS, deadline)
-    logs = outcome.logs = _select_logs(invocation, first_pod if params["follow"] else 0)
+    try:
+        logs = outcome.logs = _select_logs(invocation, first_pod if params["follow"] else 0)
+    except PodwrightError as error:
+        outcome.obstacle = invocation.missing_in_check_mode(error)
+        if not outcome.obstacle:
+            raise
+        outcome.has_written = bool(params["dest"])
+        return
     with ExitStack() as files:
         if params["dest"]:
             for log in logs:
@@ -286,6 +295,10 @@ def _finish(file: AtomicFile, check_mode: bool) -> bool:
 def describe(_invocation: Invocation, outcome: Reading) -> Result:
     """The fields of the result, complete or not."""
     logs = outcome.logs
+    if outcome.obstacle:
+        note = f"Check mode: no log was read: {outcome.obstacle}"
+        empty: Result = {"log": "", "log_lines": [], "logs": {}, "gaps": [], "truncated": False}
+        return {"changed": outcome.has_written, "skipped": True, "msg": note} | empty
     if not logs:
         return {}
     texts: dict[str, dict[str, str]] = {}

@@ -25,7 +25,7 @@ from ..clients.http import (
     quote_target,
     send,
 )
-from ..cluster.endpoint import NO_PODS, Endpoint, find_pod_endpoint, find_service_endpoint
+from ..cluster.endpoint import Endpoint, find_pod_endpoint, find_service_endpoint
 from ..cluster.port_forward import Connection, Listener
 from ..errors import PodwrightError, as_podwright_error, option_error
 from ..operation import Invocation, Operation
@@ -112,11 +112,10 @@ def run(invocation: Invocation, outcome: list[Exchange]) -> None:
     try:
         endpoint = _find_endpoint(invocation)
     except PodwrightError as error:
-        # Earlier tasks of the playbook may create the pod.
-        is_missing = invocation.check_mode and (error.is_not_found or error.reason == NO_PODS)
+        obstacle = invocation.missing_in_check_mode(error)
         for each in outcome:
-            each.error, each.obstacle = (None, error.message) if is_missing else (error, "")
-        if is_missing:
+            each.error, each.obstacle = None if obstacle else error, obstacle
+        if obstacle:
             return
         raise
     client = invocation.client.branch()
