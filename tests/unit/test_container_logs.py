@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.clock import Clock
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import container_log
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import Kinds
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import Gap
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.log_gaps import Gap
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.streams import Streams
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError

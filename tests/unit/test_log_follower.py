@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
 import urllib3
 
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import Gap, LogFollower, describe_gaps
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.log_gaps import Gap, describe_gaps
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.logs import LogFollower
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 MINUTE = "2026-01-01T10:00:"
-RUNNING, TERMINATED = {"running": {}}, {"terminated": {"exitCode": 0}}
+RUNNING, TERMINATED, BACK_OFF = {"running": {}}, {"terminated": {"exitCode": 0}}, {"waiting": {"reason": "CrashLoopBackOff"}}
 NO_OPTIONS = {"sinceSeconds": None, "sinceTime": None, "tailLines": None}  # as pod_logs passes them
 
 
@@ -48,6 +50,7 @@ class Node:
     def get(self, *_arguments):
         state, restarts = self._states.pop(0)
         status = {"name": "task", "state": state, "containerID": f"c{restarts}", "restartCount": restarts}
+        status |= {"lastState": TERMINATED} if state == BACK_OFF else {}
         phase = "Running" if self._states else "Succeeded"
         spec = {"restartPolicy": "Always", "containers": [{"name": "task"}]}
         return {"metadata": {"uid": "u"}, "spec": spec, "status": {"phase": phase, "containerStatuses": [status]}}
@@ -94,7 +97,25 @@ def test_a_run_that_was_not_read_is_a_gap():
     assert follow(node) == (["b1", "b2", "c"], [])
 
 
+@pytest.mark.parametrize("state", [TERMINATED, BACK_OFF])
+def test_the_log_of_a_container_that_waits_for_its_restart_is_read(state):
+    """Nothing is requested twice, and of the log before a restart, which the kubelet may have deleted, nothing is needed any more."""
+    states = [(state, 0), (state, 0), (state, 0), (RUNNING, 1), (state, 1), (state, 1), (state, 3), (TERMINATED, 3), (TERMINATED, 4)]
+    first, second, third = lines(("10.0", "a1"), ("10.1", "a2")), lines(("20.0", "b1")), lines(("40.0", "d1"))
+    node = Node(states, [Body(first), Body(second), Body(second), Body(third), Body(lines(("50.0", "e1")))])
+    assert follow(node) == (["a1", "a2", "b1", "d1", "e1"], [("20.0Z", "")]), "the third run was not seen"
+
+
+def test_a_log_that_was_deleted_before_it_was_read_is_a_gap():
+    states = [(RUNNING, 0), (RUNNING, 1), (TERMINATED, 1)]
+    node = Node(states, [Body(lines(("10.0", "a1"))), Body(lines(("20.0", "b1"))), Body(lines(("20.0", "b1")))])
+    assert follow(node) == (["a1", "b1"], [("10.0Z", "")])
+    node = Node([(RUNNING, 0), (BACK_OFF, 1), (BACK_OFF, 1), (TERMINATED, 1)], [Body(lines(("10.0", "a1"))), *[Body(lines(("20.0", "b1")))] * 2])
+    assert follow(node) == (["a1", "b1"], [("10.0Z", "")])
+
+
 def test_a_gap_is_described_by_what_is_known_of_it():
     known = {("10:00", "10:01"): "between 10:00 and 10:01", ("10:00", ""): "after 10:00", ("", "10:01"): "before 10:01"}
     for (after, before), place in known.items():
         assert describe_gaps([Gap("p", "task", after, before)], "pod 'p'").startswith(f"Lines of pod 'p' {place} may be missing")
+    assert describe_gaps([Gap("p", "task", "", "")], "pod 'p'").startswith("Lines of pod 'p' may be missing")

@@ -35,7 +35,7 @@ class Run:
     """One run of a container: its lines, each with the time at which it was written, and its exit code while it does not run."""
 
     def __init__(self, number):
-        self.number, self.lines, self.rotated, self.code = number, [], 0, None
+        self.number, self.lines, self.rotated, self.code, self.exited_at = number, [], 0, None, 0.0
         self.rest = None  # of the line that the last rotation has split
 
 
@@ -58,8 +58,11 @@ class Container:
 
     def count_passed(self):
         """How many lines runs have written that another follows."""
-        runs = self.runs[:-1] if self.is_running or self.is_finished else self.runs
-        return sum(len(run.lines) for run in runs)
+        return sum(len(run.lines) for run in self.runs[:-1])
+
+    def is_settled(self, now):
+        """Whether it has written nothing for a while."""
+        return bool(self.runs) and not self.is_running and now > self.runs[-1].exited_at + 5
 
     def tick(self, now, may_rotate):
         """A moment passes."""
@@ -76,7 +79,7 @@ class Container:
                     moment, line = run.lines[run.rotated - 1]
                     run.rest = moment + REST_SECONDS, line + REST
             if self.rng.random() < 0.15:
-                run.code = self.rng.choice([0, 1]) if self.last_runs > len(self.runs) else 0
+                run.code, run.exited_at = self.rng.choice([0, 1]) if self.last_runs > len(self.runs) else 0, now
         elif not self.is_finished and len(self.runs) < max(self.last_runs, 1) and self.rng.random() < 0.4:
             self.runs.append(Run(len(self.runs)))
 
@@ -86,6 +89,9 @@ class Container:
             state = {"running": {}}
         elif self.runs:
             state = {"terminated": {"exitCode": self.runs[-1].code}}
+        if self.runs and not self.is_running and not self.is_finished and self.rng.random() < 0.5:
+            state, last = {"waiting": {"reason": "CrashLoopBackOff"}}, state
+            return {"name": self.name, "state": state, "lastState": last, "restartCount": len(self.runs) - 1, "containerID": f"{self.name}-{len(self.runs)}"}
         status = {"name": self.name, "state": state, "restartCount": max(len(self.runs) - 1, 0)}
         return status | ({"containerID": f"{self.name}-{len(self.runs)}"} if self.runs else {})
 
@@ -96,11 +102,13 @@ class LogNodes(FakeCluster):
     Attributes:
         faults: how many connections may still be lost.
         may_rotate: whether logs are rotated.
+        may_delete: whether logs of previous runs may be deleted.
     """
 
     def __init__(self, rng, pods, faults, may_rotate):
         super().__init__(None)
         self.rng, self.faults, self.may_rotate, self.clock, self.trace = rng, faults, may_rotate, VirtualClock(), []
+        self.may_delete = False
         self.streams = SimpleNamespace(cancelled=SimpleNamespace(wait=self.wait, is_set=lambda: False), cancel=lambda: None)
         self.pods = pods
         for name, containers in pods.items():
@@ -153,7 +161,7 @@ class LogNodes(FakeCluster):
         number = len(container.runs) - 1
         if query.get("previous") == "true":
             number -= 1
-            if number < 0:
+            if number < 0 or (self.may_delete and self.rng.random() < 0.1):
                 raise PodwrightError(f'previous terminated container "{container.name}" in pod "{request.name}" not found', status=400, reason="BadRequest")
         elif number < 0:
             message = f'container "{container.name}" in pod "{request.name}" is waiting to start: ContainerCreating'
@@ -238,6 +246,7 @@ def play(seed):
     for _moment in range(rng.randrange(12)):
         nodes.wait(rng.choice([0.3, 2]))
     params = draw(rng, nodes)
+    nodes.may_delete = params.get("follow")
     nodes.trace.append(f"--- {params}")
     try:
         check(nodes, params, *perform(nodes, params, 1 if nodes.may_rotate else rng.choice([1, 20, 1 << 20])))
@@ -343,7 +352,7 @@ def check_followed(nodes, params, result, pod, container, shown):
         assert "tail_lines" in params or all(any(line == other for other in rest) for line in shown), f"repeated or in another order: {shown} of {expected}"
         if nodes.may_rotate and "tail_lines" not in params:
             check_gaps(container, shown, gaps)
-    elif container.is_finished or not params["timeout"]:
+    elif container.is_finished or not params["timeout"] or container.is_settled(nodes.clock.now()):
         assert shown == expected[len(expected) - len(shown) :], f"{shown} of {expected}"
         if len(result["logs"]) > 1 or len(result["logs"][pod]) > 1:
             return  # the second log is followed after the first here

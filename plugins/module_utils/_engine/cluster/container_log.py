@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ..files import AtomicFile
     from ..values import Manifest
     from .client import Client
-    from .logs import Gap, LogFollower
+    from .log_gaps import Gap
+    from .logs import LogFollower
 
 READING_SECONDS = 60  # for the end of a log: that of a container that writes as fast as it is read has none
 _TRIES = 2

@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..clock import pause_after
@@ -17,6 +16,7 @@ from ..libraries import connection_errors
 from ..objects.containers import container_status, has_finished, restart_policy
 from ..objects.timestamps import parse_timestamp, read_timestamp
 from .kinds import POD
+from .log_gaps import Gap
 from .log_lines import TIMESTAMP, UNAVAILABLE, KnownLines, Piece, exact_moment, lines_of
 from .log_rotation import Rotations
 from .request import ANYTHING, READ_TIMEOUT, Request
@@ -25,6 +25,7 @@ from .transport import socket_of
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
+    from ..values import Manifest
     from .client import Client
 
 IDLE_SECONDS = 30  # after which an idle stream is reopened: some streams stop without an error
@@ -39,32 +40,8 @@ MAX_KNOWN = 1 << 17  # lines of one second that are remembered
 LogOptions: TypeAlias = dict[str, "str | int | None"]
 """Query parameters of the log subresource, such as sinceTime, sinceSeconds and tailLines; None is left out."""
 
-_State: TypeAlias = Literal["waiting", "running", "terminated", "finished"]  # finished: there is nothing more to read
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A gap in which lines may be missing: the log was rotated, or the container restarted.
-
-    Attributes:
-        after, before: timestamps of a line shortly before and of the first line after the gap, as the kubelet writes them.
-    """
-
-    pod: str
-    container: str
-    after: str
-    before: str
-
-
-def describe_gaps(gaps: list[Gap], log: str) -> str:
-    """A warning about at least one gap.
-
-    Args:
-        log: what it calls the log, such as "pod 'a'".
-    """
-    first, further = gaps[0], f" There are {len(gaps)} such gaps." if len(gaps) > 1 else ""
-    place = f"between {first.after} and {first.before}" if first.after and first.before else f"after {first.after}" if first.after else f"before {first.before}"
-    return f"Lines of {log} {place} may be missing: the log was rotated, or the container restarted, before they were read.{further}"
+# terminated: for the last time; exited: the log is complete, and the container may start again; finished: there is nothing more to read
+_State: TypeAlias = Literal["waiting", "running", "exited", "terminated", "finished"]
 
 
 def log_request(namespace: str, pod: str, container: str, *, timeout: float = READ_TIMEOUT, **options: str | int | None) -> Request:
@@ -112,6 +89,8 @@ class LogFollower:
         self._since = exact_moment(self._first.get("sinceTime"))
         self._deadline = deadline
         self._container_id: str | None = None  # changes with a restart
+        self._exited_id: str | None = None  # of the run whose log was read after its exit
+        self._complete_id: str | None = None  # the same once it is known that the container had not started again meanwhile
         self._restarts = 0
         self._line_count = 0
         self._recent: dict[bytes, Counter[int]] = {}  # hashes of lines, by the second of their timestamps
@@ -139,6 +118,8 @@ class LogFollower:
                     self._cancelled.wait(WAITING_SECONDS)
                     continue
                 is_complete = self._read(follow=state == "running", failures=failures)
+                if state == "exited" and is_complete:
+                    self._exited_id = self._container_id
                 if state == "terminated":
                     if is_complete:
                         return
@@ -164,34 +145,53 @@ class LogFollower:
         pod = self._client.get(POD, self._namespace, self._pod)
         if pod is None or pod["metadata"]["uid"] != self._uid:
             return "finished"
-        is_finished = has_finished(pod)
         status = container_status(pod, self._container)
-        state, container_id = status.get("state") or {}, status.get("containerID")
-        has_started = "running" in state or "terminated" in state
-        if has_started and self._container_id and container_id != self._container_id:
-            self._finish_previous(status.get("restartCount", 0))
-        self._restarts = status.get("restartCount", 0)
-        if has_started:
-            self._container_id = container_id
+        state, last_run = status.get("state") or {}, (status.get("lastState") or {}).get("terminated") or {}
+        if "running" in state or "terminated" in state or last_run:
+            self._note_run(status, is_pending="waiting" in state)
         if "running" in state:
             return "running"
         if "terminated" in state:
             policy = restart_policy(pod, self._container)
-            is_final = is_finished or policy == "Never" or (policy == "OnFailure" and state["terminated"]["exitCode"] == 0)
-            return "terminated" if is_final else "waiting"
-        return "finished" if is_finished else "waiting"
+            if has_finished(pod) or policy == "Never" or (policy == "OnFailure" and state["terminated"]["exitCode"] == 0):
+                return "terminated"
+        elif not last_run:
+            return "finished" if has_finished(pod) else "waiting"
+        if self._exited_id != self._container_id:
+            return "exited"
+        self._complete_id = self._container_id
+        return "finished" if has_finished(pod) else "waiting"
 
-    def _finish_previous(self, restarts: int) -> None:
+    def _note_run(self, status: Manifest, is_pending: bool) -> None:
+        """Take note of the run whose log the API server returns: it continues with the next log after a restart.
+
+        Args:
+            is_pending: whether the container waits for its next start: the log of the run before cannot be read meanwhile.
+        """
+        container_id, restarts = status.get("containerID"), status.get("restartCount", 0)
+        if self._container_id and container_id != self._container_id:
+            self._finish_previous(restarts, is_pending)
+        self._container_id, self._restarts = container_id, restarts
+
+    def _finish_previous(self, restarts: int, is_pending: bool) -> None:
         """Read the rest of the log before a restart, and start with the new log. Raises: PodwrightError if it was cut off."""
-        if not self._first and "" < self._read_begin(previous=True) < self._first_timestamp:
-            self._add_gap(self._end_of_previous, self._first_timestamp)  # the container restarted between its status and its log: that of the next run was read
-        if not self._read(follow=False, previous=True):
-            raise self._cut_off(" before its restart")
+        if self._complete_id != self._container_id:
+            if is_pending:
+                self._add_gap(self._last_timestamp, "")
+            else:
+                self._read_previous()
         if restarts > self._restarts + 1:
             self._add_gap(self._last_timestamp, "")
         self._end_of_previous = max(self._last_timestamp, self._end_of_previous)
         self._recent, self._first_timestamp, self._last_timestamp, self._first = {}, "", "", {}
         self._rotations = Rotations()
+
+    def _read_previous(self) -> None:
+        """Read the rest of the log before a restart. Raises: PodwrightError if it was cut off."""
+        if not self._first and "" < self._read_begin(previous=True) < self._first_timestamp:
+            self._add_gap(self._end_of_previous, self._first_timestamp)  # the container restarted between its status and its log: that of the next run was read
+        if not self._read(follow=False, previous=True):
+            raise self._cut_off(" before its restart")
 
     def _cut_off(self, which: str) -> PodwrightError:
         return PodwrightError(f"The log of pod '{self._pod}'{which} was cut off.", reason=CONNECTION_LOST, hint="Run it again.")
@@ -208,6 +208,8 @@ class LogFollower:
         except PodwrightError as error:
             if error.status == 400 and (previous or "waiting to start" in error.message):
                 self.problem = None
+                if previous:  # the kubelet has deleted it
+                    self._add_gap(self._last_timestamp, "")
                 return True
             raise
         self.problem = None

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from ..arguments import CONNECTION, read_selector
 from ..cluster.container_log import ContainerLog
 from ..cluster.kinds import POD
+from ..cluster.log_gaps import describe_gaps
 from ..cluster.log_lines import exact_moment, lines_since, missing_log
-from ..cluster.logs import LogFollower, LogOptions, describe_gaps, log_request
+from ..cluster.logs import LogFollower, LogOptions, log_request
 from ..cluster.transport import pieces_of
 from ..cluster.workload_pods import START_SECONDS, find_pods_of
 from ..errors import CONNECTION_LOST, PodwrightError, as_podwright_error, not_found_error, option_error

@@ -7,7 +7,8 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..cluster.logs import LogFollower, describe_gaps
+from ..cluster.log_gaps import describe_gaps
+from ..cluster.logs import LogFollower
 from ..errors import PodwrightError
 from ..objects.containers import TASK_CONTAINER, long_running_containers
 from ..objects.pod_status import has_started
