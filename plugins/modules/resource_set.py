@@ -36,7 +36,8 @@ options:
     type: str
   kind:
     description:
-      - Kind of the object, or its plural or short name, for manifests that lack one. Without a manifest, the object has no other fields.
+      - Kind of the object, or its plural or short name, for manifests that lack one.
+      - With O(name) and without a manifest and O(set), V(present) creates an object without other fields, and an object that exists stays as it is.
     type: str
   api_version:
     description: API version of O(kind). Optional unless several API groups have a kind of that name.

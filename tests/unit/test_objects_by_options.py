@@ -78,6 +78,19 @@ def test_kind_and_name_describe_an_object_without_a_definition(cluster):
     assert cluster.objects == {} and fields["result"] == {}
 
 
+@pytest.mark.parametrize("given", [{}, {"definition": {}}, {"adopt": False, "conflicts": "fail"}])
+def test_an_object_that_exists_is_left_as_it_is_if_there_is_no_manifest(given, cluster):
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": {"l": "kept"}}, "data": {"k": "kept"}}
+    done(cluster, definition=manifest)
+    writes = list(cluster.writes)
+    for check_mode in (True, False):
+        fields, error = run(cluster, check_mode, kind="ConfigMap", name="a", **given)
+        assert error is None and not fields["changed"] and [(entry["action"], entry["patch"]) for entry in fields["plan"]] == [("none", [])]
+        assert (fields["result"]["data"], fields["result"]["metadata"]["labels"]) == ({"k": "kept"}, {"l": "kept"}) and cluster.writes == writes
+    done(cluster, kind="ConfigMap", name="a", definition={"metadata": {}})
+    assert cluster.writes != writes  # a manifest is applied, even one without fields
+
+
 def test_kind_api_version_and_name_complete_manifests_and_do_not_replace_what_is_there(cluster):
     fields = done(cluster, kind="ConfigMap", api_version="v1", name="one", definition=[{"data": {"a": "b"}}, {"metadata": {"name": "two"}}])
     assert [item["metadata"]["name"] for item in fields["resources"]] == ["one", "two"] and fields["resources"][0]["data"] == {"a": "b"}

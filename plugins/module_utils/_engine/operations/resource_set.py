@@ -19,7 +19,7 @@ from ..reconciler.outcome import Outcome
 from ..reconciler.patching import Patches, check_operations
 from ..reconciler.reconciler import Reconciler, ReconcilerOptions
 from ..reconciler.reviews import check_review, is_review, send_review
-from ..reconciler.sources import check_sources, list_manifests, read_manifests, selects_live, set_name_of, spread, with_names
+from ..reconciler.sources import check_sources, list_manifests, only_names, read_manifests, selects_live, set_name_of, spread, with_names
 
 if TYPE_CHECKING:
     from ..values import Options, Result
@@ -162,6 +162,7 @@ def _read_options(invocation: Invocation) -> ReconcilerOptions:
         delete_version=preconditions.get("resource_version"),
         continue_on_error=params["continue_on_error"],
         adopt=params["adopt"],
+        keeps_existing=only_names(params),
     )
 
 

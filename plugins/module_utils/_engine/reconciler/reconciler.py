@@ -41,7 +41,7 @@ SERVICE_ACCOUNT = BUILT_IN["v1", "ServiceAccount"]
 @dataclass(frozen=True)
 class ReconcilerOptions:
     """How to reconcile, in the options of resource_set; `propagation` is its delete_options.propagation_policy, `delete_uid` and `delete_version`
-    are its delete_options.preconditions, times are in seconds."""
+    are its delete_options.preconditions, times are in seconds. With `keeps_existing`, objects that exist stay as they are."""
 
     check_mode: bool = False
     manager: str = MANAGER
@@ -58,6 +58,7 @@ class ReconcilerOptions:
     delete_version: str | None = None
     continue_on_error: bool = False
     adopt: bool = True
+    keeps_existing: bool = False
 
     @property
     def takes_over(self) -> bool:
@@ -142,6 +143,8 @@ class Reconciler:
         pruned, kept = self._split_kept(surplus, desired, applyset)
         autoscaled = autoscaled_keys(self._client, desired, found.live, self._console, pruned)
         changes = plan(desired, found.live, options.manager, autoscaled, pruned, options.takes_over, found.unread)
+        if options.keeps_existing:
+            changes = [replace(change, action="none", after=change.before, patch=[]) if change.action == "patch" else change for change in changes]
         self._carry_out(outcome, changes + kept + _plan_copies(found, desired, options.manager) + unserved, applyset)
         if options.check_mode:
             return

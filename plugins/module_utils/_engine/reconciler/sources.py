@@ -89,6 +89,11 @@ def selects_live(params: Options) -> bool:
     return bool(is_unnamed and params["state"] == "absent" and (params["delete_all"] or params["label_selectors"]))
 
 
+def only_names(params: Options) -> bool:
+    """Whether the options name an object without a manifest, so that one that exists stays as it is; what a set contains is described by manifests."""
+    return bool(params["kind"] and params["definition"] in (None, {}) and not params["src"] and not set_name_of(params))
+
+
 def read_manifests(params: Options) -> list[Any]:
     """The manifests of the options, without the objects that `selects_live` is about. Raises: PodwrightError that names the option and the file."""
     documents: list[Any] = []
