@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-PREFIXES = ("kubernetes.core.", "community.kubernetes.", "community.okd.", "")
+PREFIXES = ("kubernetes.core.", "community.kubernetes.", "community.okd.", "redhat.openshift.", "")
 MODULES = {
     "k8s": "resource_set",
     "k8s_info": "pod_info",
@@ -67,7 +67,7 @@ VARIABLES = {
     "ansible_kubectl_ssl_ca_cert": "ansible_podwright_ca_cert",
     "ansible_kubectl_verify_ssl": "ansible_podwright_validate_certs",
 }
-LEFT = re.compile(r"(?<![\w.])(?:kubernetes\.core|community\.kubernetes)\.(?!helm)\w+|ansible_kubectl_\w+")
+LEFT = re.compile(r"(?<![\w.])(?:kubernetes\.core|community\.kubernetes)\.(?!helm)\w+|(?:community\.okd|redhat\.openshift)\.k8s\b|ansible_kubectl_\w+")
 LOOKUP = r"""\b(?:lookup|query|q)\(\s*(?P<quote>{quotes})(?P<name>(?:(?:kubernetes\.core|community\.kubernetes)\.)?k8s)(?P=quote)"""
 # What a call consists of, as far as it matters to find its own arguments.
 PARTS = r"""(?P<string>(?P<quote>{quotes})(?P<text>(?:(?!(?P=quote)).)*)(?P=quote))|(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<name>[A-Za-z_]\w*)\s*=(?!=)"""
@@ -109,6 +109,34 @@ Entries = dict[str, Default]
 Path = tuple[str | int, ...]
 
 
+@dataclass(frozen=True)
+class Merged:
+    """A task whose manifest Podwright applies: it removes what another such task sets in the same object.
+
+    Attributes:
+        index: where its module is named.
+        kind, name: of the object, as they are written.
+        namespace: of the object; None if it is not literal.
+        is_merge: whether kubernetes.core merges the manifest, and removes nothing.
+    """
+
+    index: int
+    kind: str
+    name: str
+    namespace: str | None
+    is_merge: bool
+
+    def shares_object(self, other: Merged) -> bool:
+        """Whether both may be about the same object."""
+        namespaces = {self.namespace, other.namespace} - {None}
+        return self.identity == other.identity and len(namespaces) < 2
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The kind, in any case, and the name."""
+        return self.kind.lower(), self.name
+
+
 @dataclass
 class File:
     """A file that is rewritten.
@@ -124,6 +152,7 @@ class File:
         renamed: the new values of scalars, by the ids of their mapping, or 0, and of themselves.
         intents: what is meant to change in the data of a place: (path, function of the data).
         reports: (index, text) of what is left to do.
+        merged: the tasks that are rewritten and apply a manifest of one object.
     """
 
     text: str
@@ -136,6 +165,7 @@ class File:
     renamed: dict[tuple[int, int], str] = field(default_factory=dict)
     intents: list[tuple[Path, Callable[[Any], Any]]] = field(default_factory=list)
     reports: set[tuple[int, str]] = field(default_factory=set)
+    merged: list[Merged] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.documents = list(yaml.compose_all(self.text, Loader=yaml.SafeLoader))
@@ -857,6 +887,7 @@ class Migration:
 
     def _convert_objects(self, module: str, options: Options) -> None:
         given, everything = options.given, options.everything
+        self._note_object(module, options)
         added = self._additions(module, options)
         for name in ("apply", "force", "server_side_apply", *(SPEC if module == "k8s_service" else ())):
             self._remove(options, name)
@@ -874,6 +905,22 @@ class Migration:
             self.file.report(options.place, "podwright.core.resource_set: with continue_on_error the task fails in the end; set ignore_errors if it must not")
         if added:
             self._add(options, added)
+
+    def _note_object(self, module: str, options: Options) -> None:
+        """Note the object of a task that sets fields, if it is written in the task, for what other tasks of the same object remove."""
+        everything = options.everything
+        definition = next((everything[name][1] for name in MANIFESTS[:3] if name in everything), None)
+        manifest = entries_of(definition)
+        metadata = entries_of(manifest.get("metadata", (None, None))[1])
+        named = {name: metadata.get(name) or everything.get(name) for name in ("name", "namespace")}
+        kind, name = options.text("kind") or self._kind_of(everything) or ("Service" if module == "k8s_service" else None), named["name"]
+        has_fields = any(field in everything for field in (*MANIFESTS, *(SPEC if module == "k8s_service" else ())))
+        is_applied = module != "k8s_json_patch" and options.text("state") not in ("absent", "patched") and "server_side_apply" not in everything
+        if options.is_defaults or not has_fields or not is_applied or not kind or not name or not isinstance(name[1], yaml.ScalarNode):
+            return
+        namespace = value_of(named["namespace"][1]) if named["namespace"] else None
+        is_merge = not is_true(everything.get("apply", (None, None))[1])
+        self.file.merged.append(Merged(options.place.start_mark.index, kind, name[1].value, namespace, is_merge))
 
     def _additions(self, module: str, options: Options) -> list[Addition]:
         """What a task that writes objects gets."""
@@ -1045,8 +1092,12 @@ def find_files(paths: list[str]) -> list[str]:
     return found
 
 
-def migrate(path: str, write: bool) -> bool:
-    """Rewrite one file, print the difference and the reports. Returns: whether it changes. Raises: OSError, RecursionError."""
+def migrate(path: str, write: bool, merged: dict[str, Merged] | None = None) -> bool:
+    """Rewrite one file, print the difference and the reports. Returns: whether it changes. Raises: OSError, RecursionError.
+
+    Args:
+        merged: gets the tasks that apply a manifest, by their place.
+    """
     try:
         with open(path, encoding="utf-8", newline="") as source:
             text = source.read()
@@ -1064,20 +1115,36 @@ def migrate(path: str, write: bool) -> bool:
             write_whole(os.path.realpath(path), rewritten)
     reports = [f"{path}:{done.line_of(index, write)}: {report}" for index, report in sorted(done.reports)]
     print("".join(f"{report}\n" for report in dict.fromkeys(reports)), end="")
+    if merged is not None:
+        merged |= {f"{path}:{done.line_of(task.index, write)}": task for task in done.merged}
     return rewritten != text
 
 
 def migrate_all(paths: list[str], write: bool) -> tuple[int, list[str]]:
     """Rewrite files, whatever happens to the others. Returns: how many change, and why some could not be read or written."""
     changed, failures = 0, []
+    merged: dict[str, Merged] = {}
     for path in paths:
         try:
-            changed += migrate(path, write)
+            changed += migrate(path, write, merged)
         except OSError as error:
             failures.append(f"{path}: not rewritten: {error.strerror or error}")
         except RecursionError:
             failures.append(f"{path}: not rewritten: it is nested too deeply, or an alias in it contains itself")
+    print("".join(f"{report}\n" for report in report_removals(merged)), end="")
     return changed, failures
+
+
+def report_removals(merged: dict[str, Merged]) -> Iterator[str]:
+    """The tasks that would remove what other tasks set in the same object, which kubernetes.core keeps."""
+    same: dict[tuple[str, str], list[str]] = {}
+    for place, task in merged.items():
+        same.setdefault(task.identity, []).append(place)
+    for place, task in merged.items():
+        others = [other for other in same[task.identity] if other != place and task.shares_object(merged[other])]
+        if others and task.is_merge:
+            what = f"fields of {task.kind} {task.name} that other tasks set ({', '.join(others)}) are removed if this manifest lacks them"
+            yield f"{place}: podwright.core.resource_set: {what}: set a field_manager of its own, or state: patched"
 
 
 def write_whole(path: str, text: str) -> None:

@@ -41,6 +41,12 @@ def unchanged(text, *reports):
     rewritten(text, text, *reports)
 
 
+@pytest.mark.parametrize("prefix", ["community.okd.", "redhat.openshift."])
+def test_k8s_of_openshift_is_rewritten(prefix):
+    rewritten(f"- {prefix}k8s: {{wait: true, kind: Route, name: r}}\n", "- podwright.core.resource_set: {wait: true, kind: Route, name: r}\n")
+    unchanged(f"- other.module: {{x: {prefix}k8s}}\n", f"{prefix}k8s is left as it is")
+
+
 @pytest.mark.parametrize("prefix", ["kubernetes.core.", "community.kubernetes.", ""])
 def test_names_of_modules_change_and_comments_and_formatting_stay(prefix):
     rewritten(
@@ -796,6 +802,27 @@ def test_the_command_writes_only_if_asked_and_says_what_is_left(tmp_path):
     )
     assert run("--write", "roles").stdout.endswith("0 files rewritten\n")
     assert run("missing.yml").returncode == 2
+
+
+def test_tasks_that_would_remove_what_others_set_are_listed(tmp_path, capsys):
+    (tmp_path / "a.yml").write_text(
+        "- kubernetes.core.k8s:\n"
+        "    definition: {apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: n}, data: {a: '1'}}\n"
+        "- kubernetes.core.k8s: {kind: ConfigMap, name: c, state: present}\n"
+        "- kubernetes.core.k8s: {kind: ConfigMap, name: c, state: absent, definition: {data: {}}}\n"
+        "- kubernetes.core.k8s: {kind: ConfigMap, name: c, state: patched, definition: {data: {a: '2'}}}\n"
+        "- kubernetes.core.k8s: {kind: ConfigMap, name: c, namespace: other, definition: {data: {a: '2'}}}\n"
+    )
+    (tmp_path / "b.yml").write_text(
+        "- redhat.openshift.k8s: {kind: configmap, name: c, namespace: n, definition: {data: {b: '2'}}}\n"
+        "- kubernetes.core.k8s: {kind: ConfigMap, name: c, namespace: '{{ n }}', apply: true, src: c.yml}\n"
+        "- kubernetes.core.k8s: {kind: ConfigMap, name: c, definition: {data: {}}, server_side_apply: {field_manager: x}}\n"
+    )
+    assert migrate.main(["--write", str(tmp_path)]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if "that other tasks set" in line]
+    assert [line.partition(": podwright")[0].rpartition("/")[2] for line in shown] == ["a.yml:1", "a.yml:7", "b.yml:1"]
+    assert f"fields of ConfigMap c that other tasks set ({tmp_path}/b.yml:1, {tmp_path}/b.yml:2) are removed if this manifest lacks them" in shown[0]
+    assert shown[0].endswith(": set a field_manager of its own, or state: patched")
 
 
 def test_relative_paths_are_those_of_the_directory_of_ansible_playbook(tmp_path, monkeypatch):
