@@ -51,6 +51,7 @@ options:
   state:
     description:
       - V(present) applies the manifests. V(absent) deletes their objects, or with O(set) every member of the set.
+      - An object of a kind that the server does not serve is absent, unless another API group has a kind of that name, which fails.
       - V(patched) merges the manifests or O(patch) into existing objects. Fields that these do not contain are kept, whoever set them, and
         an object that does not exist is not created.
       - Several manifests of one object are merged in their order.

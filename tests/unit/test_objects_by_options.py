@@ -500,6 +500,38 @@ def test_a_kind_that_is_not_served_does_not_keep_the_others_from_being_applied(c
     assert (("Service", "n", "a") in cluster.objects) is not check_mode
 
 
+@pytest.mark.parametrize(
+    ("api_version", "kind", "hint"),
+    [
+        ("v1", "Deployment", "Set api_version to apps/v1, which has a kind of that name, if that is meant."),
+        ("extensions/v1beta1", "Ingress", "Set api_version to networking.k8s.io/v1, which has this kind; some of its fields may differ."),
+        ("example.com/v1", "Service", "Set api_version to v1, which has a kind of that name, if that is meant."),
+    ],
+)
+def test_an_absent_object_in_the_wrong_group_is_an_error_if_another_group_has_its_kind(cluster, api_version, kind, hint):
+    cluster.add(kind, "a")
+    cluster.add("Secret", "a")
+    wrong = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}
+    _fields, error = run(cluster, definition=[wrong, secret], state="absent")
+    assert (error.reason, error.hint) == ("UnknownKind", hint) and f"Kind '{kind}' not found in {api_version}" in error.message and not cluster.writes
+    fields, error = run(cluster, definition=[wrong, secret], state="absent", continue_on_error=True)
+    assert error.hint == hint and {entry["kind"]: (entry["action"], "failed" in entry) for entry in fields["plan"]} == {
+        "Secret": ("delete", False),
+        kind: ("none", True),
+    }
+
+
+def test_an_absent_object_of_a_kind_that_nobody_serves_does_not_exist(cluster):
+    ghost = {"apiVersion": "example.com/v1", "kind": "Ghost", "metadata": {"name": "a"}}
+    mesh = {"apiVersion": "example.com/v1", "kind": "Service", "metadata": {"name": "a"}}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": {"kind": "Service", "plural": "services"}, "versions": [{"name": "v1"}]}
+    crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "services.example.com"}, "spec": spec}
+    assert [entry["note"] for entry in done(cluster, definition=ghost, state="absent")["plan"]] == ["the server does not serve its kind"]
+    # Its definition is deleted with it: the second run finds neither.
+    assert not done(cluster, definition=[crd, mesh], state="absent")["changed"]
+
+
 def test_nothing_is_pruned_and_no_record_deleted_after_a_failure(cluster):
     old, new, other = ({"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}} for kind in ("Service", "Secret", "ConfigMap"))
     done(cluster, set="web", definition=[old])

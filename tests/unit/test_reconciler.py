@@ -165,9 +165,9 @@ def test_defaults_are_those_of_resource_set():
     arguments |= arguments["preconditions"]["options"]
     names = {"manager": "field_manager", "propagation": "propagation_policy", "delete_uid": "uid", "delete_version": "resource_version"}
     for field in fields(options):
-        if field.name != "check_mode":
+        if field.name not in ("check_mode", "keeps_existing"):
             assert getattr(options, field.name) == arguments[names.get(field.name, field.name)].get("default"), field.name
-    assert options.check_mode is False and options.takes_over
+    assert options.check_mode is False and options.keeps_existing is False and options.takes_over
 
 
 def test_without_a_set_what_the_field_manager_has_not_applied_is_spared_unless_it_may_be_adopted(cluster):

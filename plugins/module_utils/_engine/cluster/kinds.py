@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UNEXPECTED, UNKNOWN_KIND, PodwrightError
-from ..libraries import load
-from .providers import provider_of
+from .kind_errors import ambiguous, unknown_anywhere, unknown_in_group, unknown_in_version
 
 if TYPE_CHECKING:
     from ..values import Manifest
-
-_MAX_NAMES = 20  # names in an error
 
 
 def path_segment(text: str) -> str:
@@ -218,14 +215,10 @@ class Kinds:
         others = [version for version in defined or (self.versions(group) if group else ()) if version != api_version]
         server = "its definition among the manifests" if defined else "the API server"
         missing = f"{server} does not serve {api_version}{', but ' + ', '.join(others) if others else ''}"
-        served = f"kinds of {api_version}: {', '.join(kinds[:_MAX_NAMES])}" if kinds else missing
-        hint = f"Install {provider_of(group)} first, or correct api_version and kind (kubectl api-resources lists them)."
         # The kinds of the group extensions were moved to others, and it is not served any more.
         built_in = [kind.api_version for kind in BUILT_IN.values() if kind.name == name and group in (kind.group, "extensions")]
         successor = next(iter(built_in), None) or next((version for version in others if self._is_served(version, name)), None)
-        if successor:
-            hint = f"Set api_version to {successor}, which has this kind; some of its fields may differ."
-        return PodwrightError(f"Kind '{name}' not found in {api_version}; {served}.", reason=UNKNOWN_KIND, hint=hint)
+        return unknown_in_version(api_version, name, kinds, missing, successor)
 
     def find(self, api_version: str | None, name: str) -> Kind:
         """The kind that a user names: by its kind, or by the plural, singular or short name of its resource, in any case.
@@ -252,32 +245,34 @@ class Kinds:
 
     def _search(self, name: str) -> Kind:
         """The kind of that name in any group. Raises: PodwrightError."""
+        versions, down = self._discover_all()
+        found = self._named(name, versions)
+        if len(found) == 1:
+            return found[0]
+        known = {kind.name: kind for version in versions for kind in self._discovered[version].values()}
+        raise ambiguous(name, found) if found else unknown_anywhere(name, known.values(), down)
+
+    def _named(self, name: str, versions: list[str]) -> list[Kind]:
+        return [self._names[version][name.lower()] for version in versions if name.lower() in self._names[version]]
+
+    def _discover_all(self) -> tuple[list[str], list[str]]:
+        """Discover every group. Returns: its preferred versions, and those of them that cannot be read. Raises: PodwrightError."""
         groups = (self._request("/apis") or {}).get("groups") or []
-        known: dict[str, Kind] = {}
-        found, down = [], []
+        versions, down = [], []
         for api_version in ["v1", *(str(group["preferredVersion"]["groupVersion"]) for group in groups if group.get("preferredVersion"))]:
             try:
                 self._discovered[api_version] = self._discover(api_version)
+                versions.append(api_version)
             except PodwrightError as error:
                 if (error.status or 0) < 500:
                     raise
                 down.append(api_version)  # an aggregated API whose server is down
-                continue
-            known |= self._discovered[api_version]
-            found += [self._names[api_version][name.lower()]] if name.lower() in self._names[api_version] else []
-        if len(found) == 1:
-            return found[0]
-        if found:
-            places = ", ".join(kind.api_version for kind in found)
-            raise PodwrightError(f"Kind '{name}' is served by several groups: {places}.", reason=UNKNOWN_KIND, hint="Set api_version to one of them.")
-        similar = load("difflib").get_close_matches(name.lower(), {kind.lower(): kind for kind in known}) or sorted(known)
-        listed = ", ".join(f"{kind.name} ({kind.api_version})" for kind in known.values() if kind.name.lower() in similar[:_MAX_NAMES])
-        unavailable = f"; {', '.join(down)} cannot be read" if down else ""
-        raise PodwrightError(
-            f"Kind '{name}' not found in any API group{'; similar kinds: ' + listed if listed else ''}{unavailable}.",
-            reason=UNKNOWN_KIND,
-            hint="Install its definition first, or correct kind (kubectl api-resources lists them).",
-        )
+        return versions, down
+
+    def namesakes(self, name: str) -> list[Kind]:
+        """The kinds of that name in any group. Raises: PodwrightError."""
+        built_in = [kind for kind in BUILT_IN.values() if kind.name == name]
+        return built_in or [kind for kind in self._named(name, self._discover_all()[0]) if kind.name == name]
 
     def find_served(self, group: str, name: str) -> Kind:
         """The kind in the preferred version of the group, or in another version that serves it. Raises: PodwrightError if none does."""
@@ -286,8 +281,7 @@ class Kinds:
         versions = self.versions(group)
         if found := next(filter(None, (self._find_discovered(version, name) for version in versions)), None):
             return found
-        why = f"no version of the API group {group} has it" if versions else f"the API group {group} is not installed"
-        raise PodwrightError(f"The API server does not serve the kind {name}: {why}.", reason=UNKNOWN_KIND, hint=f"Install {provider_of(group)} first.")
+        raise unknown_in_group(group, name, bool(versions))
 
     def find_if_served(self, group: str, name: str) -> Kind | None:
         """The kind in the best version of the group, or None if no version serves it. Raises: PodwrightError for other errors."""

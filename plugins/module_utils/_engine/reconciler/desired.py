@@ -43,10 +43,28 @@ def read_desired(
 def read_undesired(client: Client, manifests: Iterable[Manifest], namespace: str) -> tuple[dict[Key, tuple[Kind, Manifest]], list[Change]]:
     """The objects to delete, as from `read_desired`, and a Change that does nothing for each object whose kind the server does not serve in any version.
 
+    It has an error if another group has a kind of that name, and no manifest defines this one: the object may exist, and its apiVersion be wrong.
+
     Raises: PodwrightError for an invalid manifest or two of the same Key.
     """
-    undesired, unserved = _resolve(client, [clean(complete(manifest)) for manifest in manifests], namespace, in_any_version=True)
-    return undesired, [replace(change, desired=None, error=None, note="the server does not serve its kind") for change in unserved]
+    cleaned = [clean(complete(manifest)) for manifest in manifests]
+    undesired, unserved = _resolve(client, cleaned, namespace, in_any_version=True)
+    defined = {_defined_by(manifest) for manifest in cleaned if manifest["kind"] == DEFINITION.name}
+    namesakes = {name: client.kinds.namesakes(name) for name in {change.key.kind for change in unserved}}
+    changes = []
+    for change in unserved:
+        error = change.error if (change.key.group, change.key.kind) not in defined and namesakes[change.key.kind] else None
+        if error and error.hint.startswith("Install"):
+            error.hint = f"Set api_version to {namesakes[change.key.kind][0].api_version}, which has a kind of that name, if that is meant."
+        changes.append(replace(change, desired=None, error=error, note="" if error else "the server does not serve its kind"))
+    return undesired, changes
+
+
+def _defined_by(definition: Manifest) -> tuple[str, str]:
+    """The group and name of the kind of a CustomResourceDefinition."""
+    spec = definition.get("spec")
+    names = spec.get("names") if isinstance(spec, dict) else None
+    return (str(spec.get("group")), str(names.get("kind"))) if isinstance(spec, dict) and isinstance(names, dict) else ("", "")
 
 
 def _resolve(client: Client, manifests: list[Manifest], namespace: str, in_any_version: bool = False) -> tuple[dict[Key, tuple[Kind, Manifest]], list[Change]]:

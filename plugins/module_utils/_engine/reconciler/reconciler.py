@@ -124,9 +124,7 @@ class Reconciler:
     def _apply(self, outcome: Outcome, manifests: Iterable[Manifest], namespace: str, applyset: ApplySet | None) -> None:
         options = self._options
         desired, unserved = read_desired(self._client, manifests, namespace, applyset)
-        for change in unserved:
-            if change.error and not options.continue_on_error:
-                raise change.error
+        self._reject(unserved)
         found = self._observe(desired, applyset)
         reject_records(desired, found.live, applyset)
         if applyset:
@@ -157,6 +155,7 @@ class Reconciler:
 
     def _remove(self, outcome: Outcome, manifests: Iterable[Manifest], namespace: str, applyset: ApplySet | None) -> None:
         undesired, absent = read_undesired(self._client, manifests, namespace)
+        self._reject(absent)
         found = self._observe(undesired, applyset)
         if applyset and self._options.adopt:
             reject_records(undesired, found.live, applyset)
@@ -175,6 +174,8 @@ class Reconciler:
             changes += _plan_parent_deletion(applyset, found.parent, why_kept)
         missing = {key: kind for key, (kind, _manifest) in undesired.items() if key not in present}
         notes = dict.fromkeys(found.live, "kept: not ours, and adopt is false")
+        changes += [change for change in absent if change.error]
+        absent = [change for change in absent if not change.error]
         absent += [Change("none", key, kind, note=notes.get(key, "")) for key, kind in missing.items() if key not in found.unread]
         changes += [Change("none", key, missing[key], error=error) for key, error in found.unread.items()]
         self._carry_out(outcome, changes + kept + _plan_copies(found, undesired, manager), applyset)
@@ -200,6 +201,12 @@ class Reconciler:
                 _add_needed(notes, surplus, [applyset.parent_key])
         changes = [Change("none", key, kind, before=item, after=item, note=notes[key]) for kind, key, item in surplus if key in notes]
         return [member for member in surplus if member.key not in notes], changes
+
+    def _reject(self, unserved: list[Change]) -> None:
+        """Raises: PodwrightError for the first object whose kind is not served, unless the others are to be carried out."""
+        for change in unserved:
+            if change.error and not self._options.continue_on_error:
+                raise change.error
 
     def _observe(self, desired: Desired, applyset: ApplySet | None) -> Observation:
         concurrency = self._options.concurrency
