@@ -55,6 +55,8 @@ options:
       - V(patched) merges the manifests or O(patch) into existing objects. Fields that these do not contain are kept, whoever set them, and
         an object that does not exist is not created.
       - Several manifests of one object are merged in their order.
+      - C(status) is a field like any other, unless the kind has the subresource status, outside of which the API server ignores it. V(present) then leaves
+        it out, as exported manifests have it, and V(patched) refuses it.
       - The record of the set is deleted last, so that a run that failed or was interrupted can be repeated. Without it, as after the deletion of the
         namespace of the set, V(absent) finds no members, and those in other namespaces or in none are kept.
     type: str

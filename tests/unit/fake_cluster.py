@@ -130,7 +130,9 @@ class FakeCluster:
         resources = []
         for spec in (definition["spec"] for definition in self._definitions()):
             if spec["group"] == group and any(v["name"] == version[0] and v.get("served", True) for v in spec["versions"]):
-                resources.append({"kind": spec["names"]["kind"], "name": spec["names"]["plural"], "namespaced": spec["scope"] == "Namespaced"})
+                resource = {"kind": spec["names"]["kind"], "name": spec["names"]["plural"], "namespaced": spec["scope"] == "Namespaced"}
+                has_status = any("status" in v.get("subresources", {}) for v in spec["versions"] if v["name"] == version[0])
+                resources += [resource] + ([resource | {"name": f"{resource['name']}/status"}] if has_status else [])
         return {"resources": resources}
 
 

@@ -18,6 +18,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.reconciler.
     Redactor,
     bare,
     clean,
+    difference,
     key_of,
     merge,
     predict,
@@ -256,13 +257,30 @@ def test_parent_of_a_set_exists_before_and_after_its_members_and_within_its_name
 def test_state_of_the_server_is_no_part_of_a_desired_state():
     metadata = dict.fromkeys(SERVER_METADATA, "x") | {"name": "a", "labels": {"l": "1"}}
     assert clean(WANTED | {"metadata": metadata, "status": {"phase": "x"}})["metadata"] == {"name": "a", "labels": {"l": "1"}}
-    assert "status" not in clean(WANTED | {"status": {}})
 
 
 def test_annotations_of_the_server_are_no_difference():
-    annotated = WANTED | {"metadata": {"name": "a", "annotations": {"deployment.kubernetes.io/revision": "3", "mine": "kept"}}}
-    assert bare(annotated)["metadata"] == {"name": "a", "annotations": {"mine": "kept"}}
-    assert bare(WANTED | {"metadata": {"name": "a", "annotations": {"deployment.kubernetes.io/revision": "3"}}})["metadata"] == {"name": "a"}
+    deployment = WANTED | {"apiVersion": "apps/v1", "kind": "Deployment"}
+    annotated = {"metadata": {"name": "a", "annotations": {"deployment.kubernetes.io/revision": "3", "mine": "kept"}}}
+    assert bare(deployment | annotated)["metadata"] == {"name": "a", "annotations": {"mine": "kept"}}
+    assert bare(deployment | {"metadata": {"name": "a", "annotations": {"deployment.kubernetes.io/revision": "3"}}})["metadata"] == {"name": "a"}
+    assert bare(WANTED | annotated)["metadata"] == annotated["metadata"], "it is a controller's only of a Deployment"
+
+
+@pytest.mark.parametrize(
+    ("api_version", "metadata", "is_shown"),
+    [
+        ("apps/v1", {"uid": "u", "managedFields": [{"fieldsV1": {"f:status": {}}}]}, False),
+        ("example.com/v1", {"uid": "u", "managedFields": [{"fieldsV1": {"f:status": {}}, "subresource": "status"}]}, False),
+        ("example.com/v1", {"uid": "u", "managedFields": [{"fieldsV1": {"f:spec": {}}}, {"fieldsV1": None}]}, False),
+        ("example.com/v1", {"uid": "u", "managedFields": [{"fieldsV1": {"f:status": {}}}]}, True),
+        ("example.com/v1", {}, True),
+    ],
+)
+def test_a_status_is_a_difference_if_the_object_is_written_with_it(api_version, metadata, is_shown):
+    item = {"apiVersion": api_version, "kind": "Gadget", "metadata": {"name": "a"} | metadata, "status": {"phase": "Old"}}
+    assert ("status" in bare(item)) is is_shown
+    assert bool(difference(item, item | {"status": {"phase": "New"}})) is is_shown
 
 
 @pytest.mark.parametrize(

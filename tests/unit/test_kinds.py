@@ -57,6 +57,18 @@ def definition(served, *versions):
     return {"kind": "CustomResourceDefinition", "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": entries}}
 
 
+def test_a_kind_has_the_subresource_status_that_the_server_serves():
+    discovery = Discovery()
+    discovery.resources += [GADGET, {"kind": "Widget", "name": "widgets", "namespaced": True}, GADGET | {"name": "gadgets/status"}]
+    kinds = Kinds(discovery.fetch)
+    assert [kinds.resolve(VERSION, name).has_status for name in ("Gadget", "Widget")] == [True, False] and POD.has_status
+    for subresources, expected in (({"status": {}}, True), ({"scale": {}}, False), (None, False)):
+        described = definition(["v1"], "v1")
+        described["spec"]["versions"][0]["subresources"] = subresources
+        kinds.define(described)
+        assert kinds.resolve(VERSION, "Gadget").has_status is expected
+
+
 def test_a_definition_replaces_the_served_versions():
     discovery = Discovery()
     discovery.resources.append(GADGET)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import urllib.parse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UNEXPECTED, UNKNOWN_KIND, PodwrightError
@@ -28,12 +28,13 @@ def path_segment(text: str) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind in one API version; `plural` is the name of its resource."""
+    """A kind in one API version; `plural` is the name of its resource, `has_status` whether that has the subresource status."""
 
     api_version: str
     name: str
     plural: str
     namespaced: bool = True
+    has_status: bool = field(default=True, compare=False)
 
     @property
     def group(self) -> str:
@@ -183,7 +184,9 @@ class Kinds:
             group, name, plural, number = (text if isinstance(text, str) else "" for text in texts)
             if group and name and plural and number and version.get("served") is not False:
                 api_version = f"{group}/{number}"
-                self._defined.setdefault((group, name), {})[api_version] = Kind(api_version, name, plural, spec.get("scope") == "Namespaced")
+                has_status = "status" in _mapping(_mapping(version).get("subresources"))
+                kind = Kind(api_version, name, plural, spec.get("scope") == "Namespaced", has_status)
+                self._defined.setdefault((group, name), {})[api_version] = kind
 
     def resolve(self, api_version: str, name: str) -> Kind:
         """The kind of that name. Raises: PodwrightError if the server does not serve it."""
@@ -310,10 +313,11 @@ class Kinds:
 
     def _discover(self, api_version: str) -> dict[str, Kind]:
         response = self._request(_version_path(api_version)) or {}
-        resources = [entry for entry in response.get("resources") or [] if "/" not in entry["name"]]
-        kinds = [Kind(api_version, entry["kind"], entry["name"], entry["namespaced"]) for entry in resources]
+        served = {entry["name"]: entry for entry in response.get("resources") or []}
+        resources = {plural: entry for plural, entry in served.items() if "/" not in plural}
+        kinds = [Kind(api_version, entry["kind"], plural, entry["namespaced"], f"{plural}/status" in served) for plural, entry in resources.items()]
         names = self._names[api_version] = {}
-        for kind, entry in zip(kinds, resources):
+        for kind, entry in zip(kinds, resources.values()):
             names |= dict.fromkeys({kind.name.lower(), kind.plural, entry.get("singularName") or kind.plural, *(entry.get("shortNames") or [])}, kind)
         return {kind.name: kind for kind in kinds}
 

@@ -111,6 +111,8 @@ def complete(manifest: Manifest) -> Manifest:
 
 def _add(objects: dict[Key, tuple[Kind, Manifest]], kind: Kind, manifest: Manifest, namespace: str, may_repeat: bool = False) -> None:
     manifest |= {"apiVersion": kind.api_version, "kind": kind.name}
+    if kind.has_status:
+        manifest.pop("status", None)
     if kind.namespaced:
         manifest["metadata"].setdefault("namespace", namespace)
     else:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PodwrightError
@@ -43,7 +43,7 @@ def key_of(manifest: Manifest, kind: Kind) -> Key:
 
 
 def clean(manifest: Manifest) -> Manifest:
-    """A manifest as a desired state: without status and the server's metadata, with `stringData` in `data`, without nulls if the kind is built in.
+    """A manifest as a desired state: without the server's metadata, with `stringData` in `data`, without nulls if the kind is built in.
 
     Raises: PodwrightError if it is not a manifest.
     """
@@ -53,7 +53,6 @@ def clean(manifest: Manifest) -> Manifest:
         cleaned["metadata"].pop("namespace", None)
     if not keeps_null(manifest["apiVersion"]):
         cleaned = drop_nulls(cleaned)
-    cleaned.pop("status", None)
     if cleaned["kind"] == "ClusterRole" and cleaned.get("aggregationRule"):
         cleaned.pop("rules", None)  # a controller sets them (API reference, ClusterRole), and would do so again after each apply
     for name in SERVER_METADATA:
@@ -200,19 +199,31 @@ def predict_successor(live: Manifest, desired: Manifest) -> Manifest:
     return predict(rest, desired, [tree for entry in entries if (tree := tree_of(entry))])
 
 
-def bare(manifest: Manifest) -> Manifest:
-    """A manifest without its status and the server's metadata, which differences ignore."""
-    kept = {key: value for key, value in manifest.items() if key != "status"}
-    metadata = {key: value for key, value in manifest["metadata"].items() if key not in SERVER_METADATA}
-    annotations = {key: value for key, value in (metadata.pop("annotations", None) or {}).items() if key not in SERVER_ANNOTATIONS}
+def bare(manifest: Manifest, shown: Collection[str] = ()) -> Manifest:
+    """A manifest without the status and the metadata that servers set, which differences ignore.
+
+    Args:
+        shown: names of such metadata and annotations that are kept.
+    """
+    kept = {key: value for key, value in manifest.items() if key != "status" or _has_own_status(manifest)}
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in SERVER_METADATA or key in shown}
+    hidden = SERVER_ANNOTATIONS if manifest.get("kind") in ("Deployment", "ReplicaSet") else ()
+    annotations = {key: value for key, value in (metadata.pop("annotations", None) or {}).items() if key not in hidden or key in shown}
     if annotations:
         metadata["annotations"] = annotations
     return kept | {"metadata": metadata}
 
 
-def difference(before: Manifest, after: Manifest) -> Patch:
-    """The patch (RFC 6902) from one state of an object to the other, without status and the server's metadata."""
-    one, other = bare(before), bare(after)
+def _has_own_status(manifest: Manifest) -> bool:
+    """Whether the status is a field like any other, which is not set by the subresource status: that of a manifest, or of an object that shows it."""
+    metadata = manifest["metadata"]
+    owners = (entry for entry in metadata.get("managedFields") or () if not entry.get("subresource"))
+    return keeps_null(str(manifest.get("apiVersion"))) and (not metadata.get("uid") or any("f:status" in (entry.get("fieldsV1") or ()) for entry in owners))
+
+
+def difference(before: Manifest, after: Manifest, shown: Collection[str] = ()) -> Patch:
+    """The patch (RFC 6902) from one state of an object to the other, without what `bare` leaves out."""
+    one, other = bare(before, shown), bare(after, shown)
     # To Python true is 1.
     is_same = one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
     patch: Patch = [] if is_same else load("jsonpatch").make_patch(one, other).patch

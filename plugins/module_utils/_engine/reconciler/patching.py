@@ -73,6 +73,8 @@ class Patches:
         kind = client.kinds.find(manifest["apiVersion"], manifest["kind"])
         metadata = manifest["metadata"]
         key = Key(kind.group, kind.name, (metadata.get("namespace") or namespace) if kind.namespaced else "", metadata["name"])
+        if kind.has_status:
+            _check_status(key, self.operations, manifest)
         live = client.get(kind, key.namespace or None, key.name)
         if live is None:
             return Change("none", key, kind, note="it does not exist")
@@ -83,6 +85,18 @@ class Patches:
             body = manifest | {"apiVersion": kind.api_version, "kind": kind.name}
             merge = Merge(body, tuple(_TYPES[name] for name in self.merge_types or suited))
         return Change("patch", key, kind, before=live, after=live, merge=merge)
+
+
+def _check_status(key: Key, operations: Patch | None, manifest: Manifest) -> None:
+    """Raises: PodwrightError for a patch of the status of a kind with the subresource status."""
+    hint = "Remove it from the patch: the controller of the kind sets the status."
+    why = f"the API server ignores the status in a patch of {key.title}, whose kind has the subresource status."
+    for index, entry in enumerate(operations or ()):
+        for name in ("path", "from") if entry["op"] == "move" else ("path",):
+            if entry["op"] != "test" and f"{entry[name]}/".startswith("/status/"):
+                raise option_error(f"patch[{index}].{name}", f"must not be {entry[name]}: {why}", hint)
+    if operations is None and manifest.get("status"):
+        raise option_error("definition.status", f"must not be set: {why}", hint)
 
 
 class SentPatch(NamedTuple):

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from ..text import json_text
 from .fields import is_current, owned_fields
-from .manifest import Redactor, bare, difference, predict, predict_successor, replicas_of
+from .manifest import SERVER_ANNOTATIONS, Redactor, bare, difference, predict, predict_successor, replicas_of
 from .ownership import released_entries
 from .waves import wave_of
 
@@ -44,6 +45,12 @@ class Merge:
 
     body: Manifest | Patch
     content_types: tuple[str, ...]
+
+    @property
+    def shown(self) -> list[str]:
+        """What the patch names of the metadata that servers usually set."""
+        text = json_text(self.body).replace("~1", "/")
+        return [name for name in ("managedFields", *SERVER_ANNOTATIONS) if name in text]
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ class Change:
         """The action and its patch: a patch that changes nothing is none."""
         if action not in ("patch", "resize", "replace") or self.before is None or after is None:
             return action, self.patch
-        patch = difference(self.before, after)
+        patch = difference(self.before, after, self.merge.shown if self.merge else ())
         return (action if patch or action != "patch" else "none"), patch
 
     def describe(self, redactor: Redactor) -> Result:
