@@ -38,12 +38,14 @@ MODULES = {
 }
 SPEC = ("type", "ports", "selector")  # options of k8s_service
 MANIFESTS = ("definition", "resource_definition", "inline", "src", "template")
+HELM = ("helm", "helm_info", "helm_plugin", "helm_plugin_info", "helm_pull", "helm_registry_auth", "helm_repository", "helm_template")
 INSTEAD = {
     "k8s_service": "resource_set with kind: Service and the options as its spec",
     "k8s_rollback": "resource_set with the manifest of the earlier revision, or pod_deployment with state: rolled_back",
     "k8s_drain": "kubectl drain, or resource_set with state: patched and spec.unschedulable to cordon a node",
     "k8s_taint": "resource_set with kind: Node, state: patched and spec.taints",
     "k8s_cluster_info": "pod_info, whose result contains cluster and api_found, or kubectl version and api-resources",
+    **dict.fromkeys(HELM, "kubernetes.core, since podwright.core has no counterpart for Helm"),
 }
 TASK_LISTS = ("tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always")
 GROUP = "group/podwright.core.all"
@@ -67,7 +69,7 @@ VARIABLES = {
     "ansible_kubectl_ssl_ca_cert": "ansible_podwright_ca_cert",
     "ansible_kubectl_verify_ssl": "ansible_podwright_validate_certs",
 }
-LEFT = re.compile(r"(?<![\w.])(?:kubernetes\.core|community\.kubernetes)\.(?!helm)\w+|(?:community\.okd|redhat\.openshift)\.k8s\b|ansible_kubectl_\w+")
+LEFT = re.compile(r"(?<![\w.])(?:kubernetes\.core|community\.kubernetes)\.\w+|(?:community\.okd|redhat\.openshift)\.k8s\b|ansible_kubectl_\w+")
 LOOKUP = r"""\b(?:lookup|query|q)\(\s*(?P<quote>{quotes})(?P<name>(?:(?:kubernetes\.core|community\.kubernetes)\.)?k8s)(?P=quote)"""
 # What a call consists of, as far as it matters to find its own arguments.
 PARTS = r"""(?P<string>(?P<quote>{quotes})(?P<text>(?:(?!(?P=quote)).)*)(?P=quote))|(?P<open>[(\[{{])|(?P<close>[)\]}}])|(?P<name>[A-Za-z_]\w*)\s*=(?!=)"""
@@ -1174,7 +1176,7 @@ def main(arguments: list[str]) -> int:
     changed, failures = migrate_all(find_files(options.paths), options.write)
     for failure in failures:
         print(failure, file=sys.stderr)
-    print(f"{changed} files {'rewritten' if options.write else 'to rewrite'}")
+    print(f"{changed} file{'' if changed == 1 else 's'} {'rewritten' if options.write else 'to rewrite'}")
     return FAILED if failures else 0
 
 

@@ -16,7 +16,7 @@ options:
     command:
       description:
         - Command of the container as a list of strings, without a shell. Defaults to the image's entrypoint.
-        - Kubernetes replaces C($(NAME)) in it, in C(args) and in C(env) by the variable of that name, and C($$) by one dollar sign. Write C($$$$) for two,
+        - Kubernetes replaces V($(NAME\)) in it, in C(args) and in C(env) by the variable of that name, and C($$) by one dollar sign. Write C($$$$) for two,
           such as in a script that uses the ID of its process.
       type: raw
     args:
@@ -33,7 +33,7 @@ options:
     secret_env:
       description:
         - Environment variables whose values are kept in a Secret that the pod or Deployment owns, so that no manifest of a pod contains them.
-        - They are set before C(env), whose values can refer to them as C($(NAME)). In their own values, Kubernetes replaces nothing.
+        - They are set before C(env), whose values can refer to them as V($(NAME\)). In their own values, Kubernetes replaces nothing.
       type: dict
     env_from:
       description: "Sources of environment variables, each C({secret: NAME}) or C({config_map: NAME}), with optional C(prefix) and C(optional)."
@@ -99,8 +99,8 @@ options:
       suboptions:
         add:
           description:
-            - Capabilities to add. V(NET_BIND_SERVICE) is allowed by each Pod Security level, those of a container runtime's default by V(baseline), others by
-              V(privileged).
+            - Capabilities to add. V(NET_BIND_SERVICE) is allowed by each Pod Security level, those of a container runtime's default except V(NET_RAW) by
+              V(baseline), and others by V(privileged).
           type: list
           elements: str
         drop:

@@ -89,7 +89,7 @@ options:
       query:
         description:
           - Query, whose samples are summed. Nothing is scaled without samples.
-          - With O(engine=keda) it must not be a calculation with scalars, whose samples Prometheus cannot sum. Wrap it in C(vector(\)).
+          - With O(engine=keda) it must not be a calculation with scalars, whose samples Prometheus cannot sum. Wrap it in V(vector(\)).
         type: str
         required: true
       target:

@@ -230,7 +230,7 @@ def test_a_pod_that_was_evicted_after_the_review_is_kept(cluster, monkeypatch):
         ({"expect": "{tmp}/other-format"}, "expect: must be an unchanged file"),
         ({"plan_file": "{tmp}"}, "plan_file: must be a file in an existing directory"),
         ({"plan_file": "{tmp}/none/plan"}, "plan_file: must be a file in an existing directory"),
-        ({"plan_file": "{tmp}/../plans/plan", "expect": "{tmp}/plan"}, "plan_file: must be another file"),
+        ({"plan_file": "{tmp}/../plans/plan", "expect": "{tmp}/plan"}, "plan_file: must not be the file of expect."),
     ],
 )
 def test_invalid_options_are_refused_before_the_first_request(options, error, tmp_path_factory):

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.cli.doc import DocCLI
 
 from ansible_collections.podwright.core.plugins.doc_fragments.task import ModuleDocFragment, items_documentation
 
 from ..support.documents import read_yaml
-from .test_vocabulary import ROOT, documents
+from .test_vocabulary import DOCUMENTED, ROOT, documents, load, strings
 
 _SHORT = 40  # characters; a text such as "Timeout in seconds." may repeat
 
@@ -92,3 +94,18 @@ def test_differences_between_documentation_and_argument_spec_are_found():
     specified = {"a": {"type": "int", "default": 2}, "c": {"type": "dict", "options": {"d": {"required": True}, "e": {}}}}
     found = ["b: is documented or specified only", "a: default is 1, specified 2", "c.e: is documented or specified only"]
     assert differences(documented, specified) == found
+
+
+def cut_markup(texts: list[str]) -> list[str]:
+    """What `ansible-doc` shows of texts and shows wrongly: only V, O, RV and E allow a bracket, if it is escaped."""
+    return [text for text in map(DocCLI.tty_ify, texts) if re.search(r"`[^`']*\([^)`']*'|\\[()]", text)]
+
+
+@pytest.mark.parametrize("path", DOCUMENTED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_ansible_doc_shows_brackets_as_they_are_written(path: Path):
+    pages = [path.read_text()] if path.suffix == ".yml" else [text for name, text in documents(path).items() if name != "EXAMPLES"]
+    assert cut_markup([text for page in pages for text in strings(load(page))]) == []
+
+
+def test_brackets_that_cut_markup_are_found():
+    assert cut_markup(["C($(NAME)) is cut", "C(vector(\\)) too", "V(vector(\\)) is not", "V($(NAME\\)), (C(a))"]) == ["`$(NAME') is cut", "`vector(\\') too"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -15,9 +16,11 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.con
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.diagnosis import Tail, explain_workload, format_diagnosis
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import STDERR
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kubeconfig import read_kubeconfig
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
+from ansible_collections.podwright.core.plugins.module_utils._engine.files import missing_source_error
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.key import Key
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import Status, read_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.start_hints import output_hint, probe_hint, start_hint
@@ -422,10 +425,23 @@ def test_a_default_that_does_not_suit_an_item_names_the_item():
     assert str(caught.value).startswith("retry_delay: must not be set for a Job. tasks[1] ('b') has no retry_delay of its own. Kubernetes delays")
 
 
-def test_a_plan_file_that_does_not_exist_is_named():
+@pytest.mark.parametrize(
+    ("given", "end"),
+    [("/nowhere/plan.json", ", which does not exist."), ("plan.json", ", which does not exist in {cwd}."), ("sha256:12", "."), (".", ".")],
+)
+def test_a_plan_file_that_does_not_exist_is_named(given, end):
     operation = Operation("x", REVIEW, list, lambda *_: None, lambda *_: {})
-    message = perform(operation, {"expect": "/nowhere/plan.json", "plan_file": None}, False, False, Console())["msg"]
-    assert message.endswith("or the path of a plan_file, got '/nowhere/plan.json', which does not exist.")
+    message = perform(operation, {"expect": given, "plan_file": None}, False, False, Console())["msg"]
+    assert message.endswith(f"or the path of a plan_file, got '{given}'" + end.format(cwd=os.getcwd()))
+
+
+def test_a_source_that_does_not_exist_is_named_with_the_directory_that_was_searched():
+    assert str(missing_source_error("local_path", "/a")) == "local_path: not found on the host that runs this task: /a."
+    expected = f"local_path: not found in {os.getcwd()} on the host that runs this task: a. A local task also searches the directory files of its role and"
+    assert str(missing_source_error("local_path", "a")).startswith(expected)
+    assert str(missing_source_error("local_path", "*", "No patterns.")).endswith("runs this task: *. No patterns.")
+    with pytest.raises(PodwrightError, match="The kubeconfig file nowhere does not exist in "):
+        read_kubeconfig("nowhere", "kubeconfig ")
 
 
 @pytest.mark.parametrize(("message", "text"), [("no (403 Forbidden)", "no (403 Forbidden). Do it."), ("no.", "no. Do it."), ("(no.)", "(no.) Do it.")])

@@ -477,6 +477,10 @@ def test_the_connection_and_its_variables_change():
         ("k8s_info: {kind: Pod, namespace: \"{{ ns | d('') }}\"}", "namespace can be empty"),
         ('k8s_info: {kind: Pod, name: "{{ x if x else omit }}"}', "name can be empty"),
         ("k8s_drain: {name: a}", "kubectl drain"),
+        ("kubernetes.core.helm: {name: a}", "kubernetes.core.helm: use kubernetes.core, since podwright.core has no counterpart for Helm"),
+        ("helm_info: {name: a}", "has no counterpart for Helm"),
+        ("action: community.kubernetes.helm_repository name=a", "has no counterpart for Helm"),
+        ("debug: {}\n  module_defaults: {kubernetes.core.helm: {kubeconfig: k}}", "has no counterpart for Helm"),
         ("k8s_taint: {name: a}", "spec.taints"),
         ("k8s_rollback: {name: a}", "pod_deployment"),
         ("k8s_cluster_info:", "pod_info"),
@@ -505,7 +509,6 @@ def test_what_is_not_mechanical_is_reported_and_left(task, report):
         "- template: {src: x}\n  vars:\n    k8s_exec: {pod: a}\n    tasks: [{k8s_exec: {pod: a}}]\n",
         "k8s_exec: {pod: a}\n",
         "- hosts: all\n  vars: {k8s_info: {kind: Pod}}\n  roles: [k8s_info]\n",
-        "- kubernetes.core.helm: {name: a}\n",
         "# - kubernetes.core.k8s_exec: {pod: a}\n",
         "just text\n",
         "",
@@ -752,7 +755,7 @@ def test_files_that_cannot_be_read_or_written_do_not_keep_others_from_being_rewr
     monkeypatch.setattr(migrate, "write_whole", fail)
     assert migrate.main(["--write", str(tmp_path)]) == 1
     output = capsys.readouterr()
-    assert (tmp_path / "c.yml").read_text() == "- podwright.core.pod_exec: {pod: c}\n" and output.out.endswith("\n1 files rewritten\n")
+    assert (tmp_path / "c.yml").read_text() == "- podwright.core.pod_exec: {pod: c}\n" and output.out.endswith("\n1 file rewritten\n")
     assert "a.yml: not rewritten: it is nested too deeply, or an alias" in output.err and "b.yml: not rewritten: Permission denied" in output.err
 
 
@@ -798,7 +801,7 @@ def test_the_command_writes_only_if_asked_and_says_what_is_left(tmp_path):
     assert "roles/a.yml:2: kubernetes.core.k8s_drain: use kubectl drain" in shown.stdout and "roles/bad.yaml: not rewritten" in shown.stdout
     written = run("--write", "roles/a.yml")
     assert (
-        written.stdout.endswith("1 files rewritten\n") and book.read_text() == "- podwright.core.pod_exec: {pod: a}\n- kubernetes.core.k8s_drain: {name: n}\n"
+        written.stdout.endswith("1 file rewritten\n") and book.read_text() == "- podwright.core.pod_exec: {pod: a}\n- kubernetes.core.k8s_drain: {name: n}\n"
     )
     assert run("--write", "roles").stdout.endswith("0 files rewritten\n")
     assert run("missing.yml").returncode == 2
@@ -860,6 +863,6 @@ def test_what_is_not_searched_is_listed(tmp_path, capsys):
     assert migrate.main(["--write", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert f"{tmp_path}/collections: skipped: collections are usually installed" in shown and f"{tmp_path}/roles: skipped: it is a link" in shown
-    assert f"{tmp_path}/vault.yml: not rewritten: it is encrypted by Ansible Vault" in shown and shown.endswith("\n1 files rewritten\n")
+    assert f"{tmp_path}/vault.yml: not rewritten: it is encrypted by Ansible Vault" in shown and shown.endswith("\n1 file rewritten\n")
     assert migrate.main(["--write", str(tmp_path / "collections/ansible_collections")]) == 0
-    assert capsys.readouterr().out.endswith("\n1 files rewritten\n")
+    assert capsys.readouterr().out.endswith("\n1 file rewritten\n")

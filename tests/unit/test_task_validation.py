@@ -91,6 +91,14 @@ from .test_task_order import session
         ({"sysctls": {"Net": 1}}, "sysctls: must have names such as net.ipv4.ip_local_port_range, got 'Net'."),
         ({"sysctls": {"net/core/somaxconn": 1}, "host_network": True}, "sysctls.net/core/somaxconn: must not be set if host_network is true"),
         ({"security_profile": "baseline", "host_pid": True}, "host_pid: requires security_profile privileged, got baseline."),
+        (
+            {"security_profile": "baseline", "capabilities": {"add": ["CHOWN", "NET_RAW", "BPF"]}},
+            "capabilities.add: requires security_profile privileged for BPF, NET_RAW, got baseline.",
+        ),
+        (
+            {"security_profile": "restricted", "capabilities": {"add": ["CHOWN", "NET_BIND_SERVICE"]}},
+            "capabilities.add: requires security_profile baseline for CHOWN, got restricted.",
+        ),
         ({"security_profile": "restricted", "run_as_user": 0}, "run_as_user: requires security_profile baseline, got restricted."),
         (
             {"topology_spread": [{"max_skew": 1}]},

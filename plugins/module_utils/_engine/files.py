@@ -144,3 +144,16 @@ def read_pieces(option: str, path: str) -> Iterator[bytes]:
                 yield piece
     except OSError as error:
         raise PodwrightError(f"{option}: {path} cannot be read: {error.strerror}.", reason="ReadFailed", hint="Check its permissions.") from error
+
+
+def searched_in(*paths: str) -> str:
+    """Where relative paths were searched, as ` in /work`; an empty text if all are absolute."""
+    return "" if all(map(os.path.isabs, paths)) else f" in {os.getcwd()}"
+
+
+def missing_source_error(option: str, path: str, hint: str = "") -> PodwrightError:
+    """The error for an option whose path does not exist on the host that runs the task."""
+    place = searched_in(path)
+    if place and not hint:
+        hint = "A local task also searches the directory files of its role and of its playbook."
+    return option_error(option, f"not found{place} on the host that runs this task: {path}.", hint)

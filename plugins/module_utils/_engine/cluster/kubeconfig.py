@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeGuard
 
 from ..errors import PodwrightError
+from ..files import searched_in
 from ..libraries import load
 from ..text import url_passwords
 from .kubeconfig_fields import FIELDS, find_fault
@@ -141,7 +142,7 @@ def _read_files(paths: list[str], label: str) -> Kubeconfig:
     if not existing:
         # KUBECONFIG may be set on hosts that have no cluster; a path in an option is meant.
         raise PodwrightError(
-            f"The kubeconfig file {shown} does not exist (from {config.source}).",
+            f"The kubeconfig file {shown} does not exist{searched_in(*paths)} (from {config.source}).",
             reason="NoConfiguration" if label == "KUBECONFIG=" else "BadConfiguration",
             hint="Correct the path, or create the file.",
         )

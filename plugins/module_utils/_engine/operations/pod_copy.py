@@ -11,7 +11,7 @@ from ..arguments import CONNECTION
 from ..cluster.exec_command import Container
 from ..cluster.exec_errors import is_not_running
 from ..errors import PodwrightError, option_error
-from ..files import read_mode
+from ..files import missing_source_error, read_mode
 from ..operation import Invocation, Operation
 from ..tasks.options import check_remote_path
 from ..tasks.redactor import TaskRedactor
@@ -133,7 +133,7 @@ def _observe_upload(invocation: Invocation, deadline: float | None) -> TreePair 
     local = Text(params["content"]) if params["content"] is not None else LocalTree(params["local_path"], params["follow"], params["exclude"])
     local_tree = local.observe(invocation.console)
     if not local_tree:
-        raise option_error("local_path", f"not found on the host that runs this task: {params['local_path']}.", _missing_hint(params["local_path"]))
+        raise missing_source_error("local_path", params["local_path"], _missing_hint(params["local_path"]))
     if local_tree[ROOT].type == FILE and (params["local_path"] or "").endswith("/"):
         raise option_error("local_path", f"must not end with '/' unless it is a directory, got {params['local_path']}.")
     observed = _observe_remote(invocation, deadline, is_shallow=local_tree[ROOT].type == FILE)

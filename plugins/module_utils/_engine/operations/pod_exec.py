@@ -18,7 +18,7 @@ from ..cluster.exec_errors import exit_hint
 from ..cluster.exec_output import LiveLines, Output
 from ..cluster.kinds import POD
 from ..errors import CONNECTION_LOST, PodwrightError, as_podwright_error, option_error
-from ..files import AtomicFile, read_pieces
+from ..files import AtomicFile, missing_source_error, read_pieces
 from ..objects.containers import default_container
 from ..objects.start_hints import output_hint
 from ..operation import Invocation, Operation
@@ -253,7 +253,9 @@ def _with_input(command: Command, params: Options) -> Command:
     if path is None:
         return command
     if not os.path.isfile(path):
-        raise option_error("stdin_file", f"must be a file on the host that runs this task, got {path}.")
+        if not os.path.exists(path):
+            raise missing_source_error("stdin_file", path)
+        raise option_error("stdin_file", f"must be a file, got {path}.")
     return replace(command, source=lambda: read_pieces("stdin_file", path), size=os.path.getsize(path))
 
 

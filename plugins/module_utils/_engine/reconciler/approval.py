@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import PodwrightError, option_error
-from ..files import AtomicFile, check_file
+from ..files import AtomicFile, check_file, searched_in
 from .diff import yaml_diff
 from .manifest import Redactor
 from .review import DIGEST_PREFIX, FORMAT, compare_plans, digest_of, outline, review_entries
@@ -74,7 +74,7 @@ class Approval:
             return
         if self._reviewed and self._reviewed.entries is not None and _is_same_file(self._path, os.path.expanduser(self._expect or "")):
             # The plan that is refused in this run would be the reviewed one of the next.
-            raise option_error("plan_file", "must be another file than that of expect.")
+            raise option_error("plan_file", "must not be the file of expect.")
         check_file("plan_file", self._path)
 
     def submit(self, changes: Iterable[Change], as_of: int | None = None, clusters: Sequence[str | None] = ()) -> None:
@@ -125,7 +125,8 @@ def _read_reviewed(expect: str) -> Reviewed:
         return Reviewed(DIGEST_PREFIX + match[1], int(match[2]) if match[2] else None)
     path = os.path.expanduser(text)
     if not os.path.isfile(path):
-        found = f"got {text!r}{', which does not exist' if os.sep in text else ''}"
+        missing = not os.path.exists(path) and not text.startswith(DIGEST_PREFIX)
+        found = f"got {text!r}{', which does not exist' + searched_in(path) if missing else ''}"
         raise option_error("expect", f"must be a plan_digest ({DIGEST_PREFIX} and 64 hexadecimal digits) or the path of a plan_file, {found}.")
     try:
         with open(path, "rb") as file:

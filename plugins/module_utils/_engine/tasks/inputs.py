@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..console import Console
 from ..errors import option_error
-from ..files import read_mode
+from ..files import missing_source_error, read_mode
 from .outputs import SYSTEM, check_path, contains, mounted_paths, output_directories
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Input:
         """The tree of the source. Raises: PodwrightError if it does not exist or cannot be read."""
         tree = self.source().observe(console)
         if not tree:
-            raise option_error(f"{self.option}.src", f"not found on the host that runs this task: {self.src}.")
+            raise missing_source_error(f"{self.option}.src", self.src or "")
         return tree
 
 

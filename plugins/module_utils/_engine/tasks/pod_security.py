@@ -43,11 +43,17 @@ class Violation(NamedTuple):
         option: its name in the container or the pod, such as `capabilities.add`.
         needs: the strictest level that allows its value.
         container: the name of its container, or None for the pod.
+        values: which of its values need that level, if only some of a list do.
     """
 
     option: str
     needs: str
     container: str | None = None
+    values: tuple[str, ...] = ()
+
+    def requires(self, what: str) -> str:
+        """That it requires a level, in words."""
+        return f"requires {what} {self.needs}{' for ' + ', '.join(self.values) if self.values else ''}"
 
 
 def read_level(client: Client, namespace: str) -> str:
@@ -68,12 +74,13 @@ def profile_of(requested: str, level: str = "") -> str:
 
 def check_level(spec: TaskSpec, manifest: Manifest, level: str) -> None:
     """Check a task's manifest against the level that its namespace enforces. Raises: PodwrightError that names the options."""
-    found = [f"{_path(spec, violation)} requires the Pod Security level {violation.needs}" for violation in _violations(manifest, level)]
-    if not found:
+    violations = _violations(manifest, level)
+    if not violations:
         return
-    needed = PRIVILEGED if any(text.endswith(PRIVILEGED) for text in found) else BASELINE
+    found = "; ".join(f"{_path(spec, violation)} {violation.requires('the Pod Security level')}" for violation in violations)
+    needed = PRIVILEGED if any(violation.needs == PRIVILEGED for violation in violations) else BASELINE
     raise PodwrightError(
-        f"Pods of '{spec.name}' are not allowed in namespace '{spec.namespace}': {', '.join(found)}, but the namespace enforces {level} (label {ENFORCE}).",
+        f"Pods of '{spec.name}' are not allowed in namespace '{spec.namespace}': {found}, but the namespace enforces {level} (label {ENFORCE}).",
         reason="PodSecurity",
         hint=f"Remove what requires it, or set the label of the namespace to {needed}. If the cluster exempts the pods from Pod Security, "
         "set security_profile to privileged.",
@@ -86,7 +93,7 @@ def check_profile(spec: TaskSpec, manifest: Manifest) -> None:
     for violation in _violations(manifest, profile):
         path = _path(spec, violation)
         if violation.option not in _UNCHECKED and not path.startswith("definition"):
-            raise option_error(path, f"requires security_profile {violation.needs}, got {profile}.", "Or remove security_profile, to follow the namespace.")
+            raise option_error(path, f"{violation.requires('security_profile')}, got {profile}.", "Or remove security_profile, to follow the namespace.")
 
 
 def _violations(manifest: Manifest, level: str) -> list[Violation]:
@@ -134,8 +141,9 @@ def _container_violations(container: Manifest, has_own_users: bool) -> Iterator[
     name, context = container["name"], container.get("securityContext") or {}
     if context.get("privileged"):
         yield Violation("privileged", PRIVILEGED, name)
-    if not _CAPABILITIES.issuperset((context.get("capabilities") or {}).get("add") or []):
-        yield Violation("capabilities.add", PRIVILEGED, name)
+    other = set((context.get("capabilities") or {}).get("add") or []) - _CAPABILITIES
+    if other:
+        yield Violation("capabilities.add", PRIVILEGED, name, tuple(sorted(map(str, other))))
     if context.get("procMount") == "Unmasked" and not has_own_users:
         yield Violation("proc_mount", PRIVILEGED, name)
     if any(port.get("hostPort") for port in container.get("ports") or []):
@@ -161,7 +169,7 @@ def _restricted_violations(pod: Manifest) -> Iterator[Violation]:
             yield Violation("proc_mount", BASELINE, name)
         added = set((context.get("capabilities") or {}).get("add") or [])
         if added <= _CAPABILITIES and added - {"NET_BIND_SERVICE"}:
-            yield Violation("capabilities.add", BASELINE, name)
+            yield Violation("capabilities.add", BASELINE, name, tuple(sorted(map(str, added - {"NET_BIND_SERVICE"}))))
 
 
 def _path(spec: TaskSpec, violation: Violation) -> str:
