@@ -12,7 +12,7 @@ description:
   - Runs a task, or a batch of tasks, in Pods or Jobs and waits for them by watch.
   - The name of a task is its identity. A task that exists with the same options is left alone, and an interrupted run is resumed.
   - Pods are as restricted as the Pod Security level of the namespace requires, mount no service account token, and have a deadline if they complete.
-  - An error message contains the reason, the last events and the last log lines.
+  - An error message contains the reason and the last log lines. It also contains warnings among the events, or the last events if there is no log.
 extends_documentation_fragment:
   - podwright.core.task
   - podwright.core.task.tasks
@@ -423,6 +423,10 @@ tasks:
           description: The option O(artifacts[].dest).
           type: str
           returned: always
+        target:
+          description: Absolute path of the copy. A file is copied into RV(tasks[].artifacts[].dest) if that is a directory.
+          type: str
+          returned: if the task left it
         exists:
           description: Whether the task left it.
           type: bool

@@ -39,6 +39,7 @@ def test_results_and_artifacts_of_a_batch(client, play, namespace, tmp_path, mod
         task = played.of(name)["tasks"][0]
         assert task["results"] == {"values": [1, {"a": None}], "message": "fine"}, name
         assert [entry["exists"] for entry in task["artifacts"]] == [True, False], name
+        assert [entry.get("target") for entry in task["artifacts"]] == [os.path.realpath(task["artifacts"][0]["dest"]), None], name
     assert played.of("Fail")["rc"] == 3 and "exit code 3" in played.of("Fail")["msg"]
     for name in ("good", "bad"):
         assert (tmp_path / name / "1").read_text() == "one\n" and (tmp_path / name / "link").is_symlink()

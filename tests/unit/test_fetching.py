@@ -144,6 +144,7 @@ def test_what_a_task_left_is_fetched_recorded_and_released(cluster, tmp_path):
     first = perform(cluster, tmp_path)
     assert first["results"] == {"r": {"n": 1}, "m": "fine"} and first["state"] == "succeeded" and first["changed"]
     assert (tmp_path / "copied/a").read_text() == "artifact\n" and (tmp_path / "released").exists()
+    assert first["artifacts"][0]["target"] == os.path.realpath(tmp_path / "copied/a"), "a directory is its dest"
     commands = cluster.commands.commands
     cluster.objects[POD]["status"] = cluster.status("terminated")
     again = perform(cluster, tmp_path)

@@ -106,7 +106,7 @@ def read_manifests(params: Options) -> list[Any]:
     elif params["kind"] and (params["name"] or params["generate_name"] or (params["state"] == "patched" and params["label_selectors"])):
         documents = [{}]
     elif not selects_live(params) and not (set_name_of(params) and params["state"] == "absent"):
-        hint = "Set definition, src or template, or kind with name, or to delete several objects with label_selectors or delete_all."
+        hint = "Set definition, src or template, or kind with name. To delete several objects, set kind with label_selectors or delete_all."
         raise PodwrightError("No objects are defined.", reason="BadManifest", hint=hint)
     # A text from which everything is missing by mistake must not delete the whole set.
     is_empty = params["definition"] == [] or [] in documents

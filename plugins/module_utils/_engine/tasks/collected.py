@@ -55,7 +55,7 @@ class Fetched:
         }
         if self.plan:
             fields |= {"bytes": self.size, "files": {"copied": len(self.plan.files), "unchanged": self.plan.unchanged}}
-        return fields | ({"checksum": self.checksum} if self.checksum else {})
+        return fields | {name: value for name, value in (("target", self.target), ("checksum", self.checksum)) if value}
 
 
 @dataclass
