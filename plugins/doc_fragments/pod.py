@@ -32,7 +32,7 @@ options:
       type: dict
     secret_env:
       description:
-        - Environment variables whose values are kept in a Secret that the pod or Deployment owns, so that no manifest of a pod contains them.
+        - Environment variables whose values are kept in a Secret that the pod or Deployment owns, so no manifest of a pod contains them.
         - They are set before C(env), whose values can refer to them as V($(NAME\)). In their own values, Kubernetes replaces nothing.
       type: dict
     env_from:

@@ -13,7 +13,7 @@ options:
     description:
       - The plan that was reviewed, as the RV(plan_digest) of a run in check mode or as the path of its O(plan_file). If the plan is another one, nothing
         is changed and the task fails with the difference.
-      - A run without changes is always accepted, so that an approved run can be repeated.
+      - A run without changes is always accepted, so an approved run can be repeated.
       - The digest covers the actions, the UIDs of live objects, the manifests of new objects, and the fields to change with their values before and after,
         but not values that results hide, such as those of Secrets. Of these it covers that they change, not what they change to.
     type: str

@@ -147,7 +147,7 @@ options:
         RV(tasks[].container_logs), together at most 1 MiB. A longer log begins with a whole line, and has a warning.
       - Of a Job with several pods, each line begins with the index or the name of its pod in brackets.
       - V(stream) also writes each line to the controller's standard error as it arrives, prefixed with the name of the task (of the pod,
-        if a Job has several), or with C(TASK/CONTAINER) if it is from another container than that of the task. Of a line that carriage
+        if a Job has several), or with C(TASK/CONTAINER) if it is from a container other than that of the task. Of a line that carriage
         returns overwrite, such as a progress bar, it shows the last state.
     type: str
     choices: [none, collect, stream]
@@ -284,7 +284,7 @@ options:
     description:
       - Name of an existing Kueue LocalQueue, in the namespace of the task, that admits the task.
       - The Job is suspended, or the pod has a scheduling gate, until Kueue admits it. Until then its reason is V(Queued), and its message says why.
-      - Kueue queues a Job that it preempts again. It deletes a pod, which is an interruption, so that O(retries) queues it again.
+      - Kueue queues a Job that it preempts again. It deletes a pod, which is an interruption, so O(retries) queues it again.
     type: str
 """
 

@@ -116,9 +116,9 @@ options:
     description:
       - V(hpa) creates a HorizontalPodAutoscaler (autoscaling/v2).
       - V(keda) creates a KEDA ScaledObject.
-      - V(direct) takes one step in each run, from the metrics API or Prometheus, with the algorithm of a HorizontalPodAutoscaler, so that pods that are
+      - V(direct) takes one step in each run, from the metrics API or Prometheus, with the algorithm of a HorizontalPodAutoscaler, so pods that are
         starting or have no metrics never cause a change.
-      - V(direct) records the time of the last change on the object, so that cooldowns apply across runs and machines.
+      - V(direct) records the time of the last change on the object, so cooldowns apply across runs and machines.
       - V(auto) selects V(hpa), or for O(prometheus) V(keda) if KEDA is installed and V(direct) otherwise.
     type: str
     choices: [auto, hpa, keda, direct]

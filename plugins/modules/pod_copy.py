@@ -10,7 +10,7 @@ version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Synchronizes a path in a container with a local path, in either direction. Only differences are transferred.
-  - Each file is written to a temporary name, verified by sha256 at both ends and then renamed, so that a partial file is never visible. A file that cannot
+  - Each file is written to a temporary name, verified by sha256 at both ends and then renamed, so a partial file is never visible. A file that cannot
     be replaced, such as one mounted with C(subPath), is written in place.
   - Large files are uploaded in parts over parallel connections. After a connection loss a transfer resumes.
   - A file copied to an existing directory is placed in it under its own name. A directory copied to a directory copies its contents.

@@ -10,7 +10,7 @@ version_added: 1.0.0
 author: Podwright contributors (@podwright)
 description:
   - Creates a Deployment and its Service, rolls out changes by the chosen O(strategy), waits for them and reports why a pod does not become ready.
-  - The progress of a rollout is stored on the objects, so that the next run resumes one that was interrupted.
+  - The progress of a rollout is stored on the objects, so the next run resumes one that was interrupted.
   - A pod without a O(readiness_probe) counts as ready after it has run for two seconds.
   - The container is named C(task), as in M(podwright.core.task_pod).
 extends_documentation_fragment:

@@ -45,7 +45,7 @@ options:
     description:
       - Text for the standard input of the command.
       - Set it to an empty string for a program other than a shell that reads standard input without needing any; containerd can otherwise leave that input
-        open under load, so that the program never exits.
+        open under load, so the program never exits.
     type: str
   stdin_file:
     description:

@@ -39,7 +39,7 @@ options:
   garbage:
     description:
       - Result of M(podwright.core.pod_gc) in check mode, to show what it would delete.
-      - If it failed because an object must not be listed, the report says so instead.
+      - If it failed because the user is not allowed to list a kind, the report says so instead.
     type: dict
   drift:
     description: Results of M(podwright.core.resource_set) in check mode, to show the objects that differ from their desired state.

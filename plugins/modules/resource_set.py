@@ -13,11 +13,11 @@ description:
   - Objects without differences are not written, and an object is reported as changed only if it changed.
   - Fields that the manifests do not contain are left to their field managers. The replicas of a workload with a HorizontalPodAutoscaler are left to the
     autoscaler.
-  - Takes over ownership of exactly the fields that a manifest contains from C(kubectl apply), client libraries and other tools, so that a field that is
+  - Takes over ownership of exactly the fields that a manifest contains from C(kubectl apply), client libraries and other tools, so a field that is
     removed from the manifest later is removed from the object. A value that another tool sets by server-side apply after that is owned by both until
     both drop it.
   - Fields that exclude one of a manifest are removed, such as the default C(rollingUpdate) beside the strategy C(Recreate).
-  - A named set records its members (by the ApplySet specification, KEP-3659), so that members that are no longer in the manifests can be pruned.
+  - A named set records its members (by the ApplySet specification, KEP-3659), so members that are no longer in the manifests can be pruned.
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.review
@@ -57,7 +57,7 @@ options:
       - Several manifests of one object are merged in their order.
       - C(status) is a field like any other, unless the kind has the subresource status, outside of which the API server ignores it. V(present) then leaves
         it out, as exported manifests have it, and V(patched) refuses it.
-      - The record of the set is deleted last, so that a run that failed or was interrupted can be repeated. Without it, as after the deletion of the
+      - The record of the set is deleted last, so a run that failed or was interrupted can be repeated. Without it, as after the deletion of the
         namespace of the set, V(absent) finds no members, and those in other namespaces or in none are kept.
     type: str
     choices: [present, absent, patched]
@@ -113,7 +113,7 @@ options:
     default: false
   continue_on_error:
     description:
-      - Continue with the other objects after a failure, also if some must not be read or are of a kind that is not served. RV(plan) contains the errors
+      - Continue with the other objects after a failure, also if the user is not allowed to read some, or their kind is not served. RV(plan) contains the errors
         as notes, and the task fails in the end.
       - If an object could not be applied, nothing is pruned.
     type: bool

@@ -142,7 +142,7 @@ options:
   trace:
     description:
       - Trace of OpenTelemetry that the run belongs to. The containers of each task get its context in the environment variable C(TRACEPARENT), unless they have
-        that variable already, so that what they record becomes a part of the trace.
+        that variable already, so what they record becomes a part of the trace.
       - When the tasks have finished or failed, the spans of the run are sent to a collector, one for each task, attempt and phase that the run brought about.
         A collector that does not take them is a warning.
       - A task whose containers have a C(TRACEPARENT) of their own has no span.

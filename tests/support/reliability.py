@@ -73,7 +73,7 @@ def render(lines: list[dict[str, Any]]) -> str:
 PREFACE = [
     "# Reliability",
     "",
-    "What was done to let Podwright lose data, report something wrong, hang, or show a secret. The tests fail at the first such case, so that a line is here",
+    "What was done to let Podwright lose data, report something wrong, hang, or show a secret. The tests fail at the first such case, so a line is here",
     "only with 0 of them; `–` means that the test does not look for it. `make reliability` runs the tests and generates this page.",
     "",
 ]

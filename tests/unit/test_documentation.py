@@ -109,3 +109,9 @@ def test_ansible_doc_shows_brackets_as_they_are_written(path: Path):
 
 def test_brackets_that_cut_markup_are_found():
     assert cut_markup(["C($(NAME)) is cut", "C(vector(\\)) too", "V(vector(\\)) is not", "V($(NAME\\)), (C(a))"]) == ["`$(NAME') is cut", "`vector(\\') too"]
+
+
+def test_a_guide_has_the_variables_of_the_playbook_gc_and_their_defaults():
+    rows = re.findall(r"^\| `(podwright_\w+)` \| `([^`]*)`", (ROOT / "docs/guides/cleanup.md").read_text(), re.MULTILINE)
+    variables = load((ROOT / "playbooks/gc.yml").read_text())[0]["vars"]
+    assert {name: load(default) for name, default in rows} == {name: value for name, value in variables.items() if name.startswith("podwright_")}
