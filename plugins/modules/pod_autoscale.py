@@ -48,8 +48,8 @@ options:
     type: bool
     default: false
   state:
-    description: V(present) creates or updates the autoscaler, V(absent) deletes it. One that this module has not created, or that is a member of a set, is kept with
-      a warning.
+    description: V(present) creates or updates the autoscaler, V(absent) deletes it. One that this module has not created, or that is a member of a set,
+      is kept with a warning.
     type: str
     choices: [present, absent]
     default: present

@@ -800,9 +800,7 @@ def test_the_command_writes_only_if_asked_and_says_what_is_left(tmp_path):
     assert shown.returncode == 0 and "+- podwright.core.pod_exec: {pod: a}" in shown.stdout and "k8s_exec" in book.read_text()
     assert "roles/a.yml:2: kubernetes.core.k8s_drain: use kubectl drain" in shown.stdout and "roles/bad.yaml: not rewritten" in shown.stdout
     written = run("--write", "roles/a.yml")
-    assert (
-        written.stdout.endswith("1 file rewritten\n") and book.read_text() == "- podwright.core.pod_exec: {pod: a}\n- kubernetes.core.k8s_drain: {name: n}\n"
-    )
+    assert written.stdout.endswith("1 file rewritten\n") and book.read_text() == "- podwright.core.pod_exec: {pod: a}\n- kubernetes.core.k8s_drain: {name: n}\n"
     assert run("--write", "roles").stdout.endswith("0 files rewritten\n")
     assert run("missing.yml").returncode == 2
 
