@@ -185,7 +185,7 @@ def test_a_killed_process_of_any_pod_of_a_job_is_a_warning():
 
 
 @pytest.mark.parametrize(
-    ("ended", "completes", "is_warned"),
+    ("exited", "completes", "is_warned"),
     [
         ({"exitCode": 1, "finishedAt": "1970-01-01T00:20:00Z"}, False, True),
         ({"exitCode": 1, "finishedAt": "1970-01-01T00:20:00Z"}, True, False),  # what a task that completes did last is its result
@@ -193,13 +193,13 @@ def test_a_killed_process_of_any_pod_of_a_job_is_a_warning():
         (None, False, False),
     ],
 )
-def test_a_task_that_keeps_running_but_whose_command_has_just_ended_is_a_warning(ended, completes, is_warned):
-    status = {"name": "task", "state": {"running": {}}, "restartCount": 2, "lastState": {"terminated": ended} if ended else {}}
+def test_a_task_that_keeps_running_but_whose_command_has_just_exited_is_a_warning(exited, completes, is_warned):
+    status = {"name": "task", "state": {"running": {}}, "restartCount": 2, "lastState": {"terminated": exited} if exited else {}}
     pod = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "task"}]}, "status": {"phase": "Running", "containerStatuses": [status]}}
     console, client = Console(), SimpleNamespace(clock=SimpleNamespace(now=lambda: 1210.0))
     run = SimpleNamespace(pod=pod, error=None, plan=SimpleNamespace(is_deletion=False))
     completion.Completion(client, [], console)._warn_of_restarts(run, SimpleNamespace(name="a", namespace="n", completes=completes))
-    what = "ended with exit code 1 and was restarted, 2 times so far. If it is meant to end, set state to completed."
+    what = "exited with code 1 and was restarted, 2 times so far. If it is meant to exit, set state to completed."
     assert [what in text for text in console.warnings] == [True] * is_warned
 
 

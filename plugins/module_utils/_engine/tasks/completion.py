@@ -65,16 +65,16 @@ class Completion:
             )
 
     def _warn_of_restarts(self, run: TaskRun, spec: TaskSpec) -> None:
-        """Warn if a task that should run is ready, but its command has just ended and was restarted: mostly one that was meant to end."""
+        """Warn if a task that should run is ready, but its command has just exited and was restarted: mostly one that was meant to exit."""
         status = container_status(run.pod, TASK_CONTAINER) if run.pod and not (spec.completes or run.error or run.plan.is_deletion) else {}
-        ended = (status.get("lastState") or {}).get("terminated") or {}
-        finished = read_timestamp(ended.get("finishedAt"))
+        exited = (status.get("lastState") or {}).get("terminated") or {}
+        finished = read_timestamp(exited.get("finishedAt"))
         if finished is None or self._client.clock.now() - finished > RECENT_SECONDS:
             return
         count = status.get("restartCount") or 1
         self._console.warn(
-            f"The command of task '{spec.name}' in namespace '{spec.namespace}' ended with exit code {ended.get('exitCode')} and was restarted, "
-            f"{count} time{'s' if count > 1 else ''} so far. If it is meant to end, set state to completed."
+            f"The command of task '{spec.name}' in namespace '{spec.namespace}' exited with code {exited.get('exitCode')} and was restarted, "
+            f"{count} time{'s' if count > 1 else ''} so far. If it is meant to exit, set state to completed."
         )
 
     def _clean_up(self) -> None:
