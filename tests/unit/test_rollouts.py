@@ -225,10 +225,17 @@ def test_a_deployment_that_does_not_exist_has_no_such_state(session, state):
 
 
 @pytest.mark.parametrize("strategy", ["rolling", "blue_green"])
+def test_the_first_version_has_no_previous_one(session, strategy):
+    deploy(session, 1, strategy=strategy)
+    message = str(refused(session, rollout(1, state="rolled_back")))
+    assert message.endswith("has no previous revision; revisions: 1. To change to another version, set its options with state present.")
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green"])
 def test_an_unknown_revision_comes_with_those_that_exist(session, strategy):
     deploy(session, 1, 2, strategy=strategy)
     error = refused(session, rollout(2, state="rolled_back", revision=9))
-    assert str(error).startswith("Deployment 'web' in namespace 'shop' has no revision 9; revisions: 1") and error.reason == "NoRevision"
+    assert str(error).startswith("Deployment 'web' in namespace 'shop' has no revision 9; revisions: 1, 2.") and error.reason == "NoRevision"
     result, error = session.perform(rollout(2, state="rolled_back", revision=1))
     assert error is None and result["changed"] and set(session.cluster.images()) == {"app:1"}
 

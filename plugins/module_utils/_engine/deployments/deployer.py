@@ -331,8 +331,8 @@ class Deployer(ABC):
     def unknown_revision(self, revision: int | None, known: Iterable[int]) -> PodwrightError:
         """The error for a revision that does not exist; None is the previous one."""
         what = "previous revision" if revision is None else f"revision {revision}"
-        revisions = ", ".join(map(str, sorted(known))) or "none"
-        return PodwrightError(f"Deployment '{self.name}' in namespace '{self.namespace}' has no {what}; revisions: {revisions}.", reason="NoRevision")
+        message = f"Deployment '{self.name}' in namespace '{self.namespace}' has no {what}; revisions: {', '.join(map(str, sorted(known))) or 'none'}."
+        return PodwrightError(message, reason="NoRevision", hint="To change to another version, set its options with state present.")
 
 
 def replicas_of(deployment: Manifest) -> int:

@@ -280,7 +280,7 @@ class Generations(Deployer):
             served = (number for number, generation in older.items() if was_in_service(self.deployments, generation))
             target = max(served, default=None) if wanted is None else wanted
             if target not in older:
-                raise self.unknown_revision(wanted, older)
+                raise self.unknown_revision(wanted, [*older, revision])
             # Annotated before the traffic is switched: if this run is interrupted, the next one must not return to a still older generation.
             self.patch(self.deployments[active], {"metadata": {"annotations": {ROLLED_BACK: "true"}}}, "it is rolled back")
             self._bring_into_service(older[target])
