@@ -11,7 +11,7 @@ class ModuleDocFragment:
 options:
   expect:
     description:
-      - The plan that was reviewed, as the RV(plan_digest) of a run in check mode or as the path of its O(plan_file). If the plan is another one, nothing
+      - The plan that was reviewed, as the RV(plan_digest) of a run in check mode or as the path of its O(plan_file). If the plan differs, nothing
         is changed and the task fails with the difference.
       - A run without changes is always accepted, so an approved run can be repeated.
       - The digest covers the actions, the UIDs of live objects, the manifests of new objects, and the fields to change with their values before and after,

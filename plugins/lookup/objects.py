@@ -61,7 +61,7 @@ options:
   cluster_info:
     description:
       - Read V(version), the version of the API server as a mapping with the key C(kubernetes), or V(api_groups), the names of its API groups as a list.
-      - The options that select objects have no meaning then, and must not be set.
+      - It cannot be combined with options that select objects.
     type: str
     choices: [version, api_groups]
   secret_values:
