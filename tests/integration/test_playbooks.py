@@ -117,7 +117,7 @@ def test_the_documented_commands_provision_run_collect_and_delete(client, core, 
     page = (tmp_path / f"{namespace}.html").read_text()
     for part in ("<h1>1 of 3 tasks failed</h1>", "pod_gc would delete 2 objects", "ConfigMap", "settings"):
         assert part in page, part
-    shell([*documented("gc"), *everything, "--check", "-e", "podwright_plan_file=gc.json"])
+    assert "2 objects would be deleted" in shell([*documented("gc"), *everything, "--check", "-e", "podwright_plan_file=gc.json"])
     output = shell([*documented("gc"), *everything, "-e", "podwright_expect=gc.json"])
     assert f"Pod {namespace}/greet: " in output
     assert [pod["metadata"]["name"] for pod in client.list(POD, namespace)[0]] == ["fail"]
