@@ -736,7 +736,7 @@ def test_a_placement_is_found_by_its_server_or_name(server, servers, found):
 def test_one_cluster_is_not_two():
     fleet = Fleet("east", "west")
     fleet["west"].configuration.server = fleet["east"].configuration.server
-    assert "must be another cluster than 'east'" in fleet.run(["a"])[1].message
+    assert "must not be the cluster of 'east'" in fleet.run(["a"])[1].message
     fleet["west"].configuration.server = "https://other-name"
     fleet.run(["a"], clusters=["east"])
     fleet["west"].objects = fleet["east"].objects

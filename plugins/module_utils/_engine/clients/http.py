@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cluster.streams import shut_down
 from ..cluster.tls import verify_as_go
+from ..files import searched_in
 from ..text import decode
 from ..threads import Deadline
 
@@ -174,7 +175,7 @@ def authority_problem(authority: str | None) -> str:
     try:
         _tls_context(authority)
     except FileNotFoundError:
-        return f"file {authority} not found on the host that runs this task."
+        return f"file {authority} not found{searched_in(authority or '')} on the host that runs this task."
     except (OSError, ValueError):
         return "must be a file with certificates in PEM, or such certificates as text."
     return ""

@@ -94,7 +94,7 @@ def open_members(params: Options, connect: Callable[[str], Client]) -> list[Memb
     known: dict[str, str] = {}
     for index, member in enumerate(members):
         if member.server in known:
-            problem = f"must be another cluster than '{known[member.server]}', got '{member.name}' with the same server {member.server}."
+            problem = f"must not be the cluster of '{known[member.server]}', got '{member.name}' with the same server {member.server}."
             raise option_error(f"clusters[{index}]", problem)
         known[member.server] = member.name
     namespaces = {member.client.configuration.namespace: member.name for member in members}

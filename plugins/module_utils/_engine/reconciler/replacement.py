@@ -174,5 +174,5 @@ def check_preconditions(key: Key, item: Manifest, uid: str | None, version: str 
 
 def precondition_error(key: Key, option: str, wanted: str) -> PodwrightError:
     """The error for an object that is not the one of `delete_options.preconditions`."""
-    message = f"{key.title} is not deleted: delete_options.preconditions.{option} is {wanted}, and that of the object is another one."
+    message = f"{key.title} is not deleted: delete_options.preconditions.{option} is {wanted}, and that of the object differs."
     return PodwrightError(message, status=409, reason="Conflict", hint="Read the object again.")

@@ -83,7 +83,7 @@ class ApplySet:
         labels = manifest["metadata"].get("labels") or {}
         if labels.get(PART_OF, self.id) != self.id:
             raise PodwrightError(
-                f"The manifest of {manifest['kind']} '{manifest['metadata']['name']}' has the label {PART_OF} of another set than '{self.name}'.",
+                f"The manifest of {manifest['kind']} '{manifest['metadata']['name']}' has the label {PART_OF} of a set other than '{self.name}'.",
                 reason="BadManifest",
                 hint="Remove the label from the manifest: the set adds its own.",
             )
