@@ -34,7 +34,7 @@ options:
     description: Name of an object, like a term.
     type: str
   namespace:
-    description: Namespace of the objects. Defaults to that of the context for pods and for names, else to all namespaces.
+    description: Namespace of the objects. Defaults to E(PODWRIGHT_NAMESPACE), then to that of the context for pods and for names, else to all namespaces.
     type: str
   all_namespaces:
     description: Read the objects of all namespaces instead of O(namespace).

@@ -40,7 +40,7 @@ options:
   all_namespaces:
     description:
       - Read the objects of all namespaces instead of O(namespace). The keys of RV(events) are then C(NAMESPACE/NAME).
-      - Kinds other than Pod are read from all namespaces also if neither O(name) nor O(namespace) is set.
+      - Kinds other than Pod are read from all namespaces also if none of O(name), O(namespace) and E(PODWRIGHT_NAMESPACE) is set.
     type: bool
     default: false
   limit:

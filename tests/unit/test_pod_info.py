@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.events import read_events
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import BUILT_IN
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.resources import pod_requests
 from ansible_collections.podwright.core.plugins.module_utils._engine.operation import Invocation, attempt, perform
@@ -112,3 +113,21 @@ def test_a_namespace_that_a_run_may_create_is_not_missed_in_check_mode(check_mod
     params = {name: spec.get("default") for name, spec in pod_info.OPERATION.arguments.items()} | {"namespace": "n"}
     assert attempt(pod_info.OPERATION, Invocation(params, check_mode, False, console, cluster))[1] is None
     assert any("Namespace 'n' not found" in text for text in console.warnings) != check_mode
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "variable", "namespace"),
+    [
+        ("ConfigMap", {}, "", None),
+        ("ConfigMap", {}, "team", "team"),
+        ("ConfigMap", {"namespace": "n"}, "team", "n"),
+        ("ConfigMap", {"all_namespaces": True}, "team", None),
+        ("Pod", {}, "", "of-context"),
+        ("Namespace", {}, "team", None),
+    ],
+)
+def test_the_variable_of_the_namespace_applies_to_all_kinds(kind, given, variable, namespace, monkeypatch):
+    monkeypatch.setenv("PODWRIGHT_NAMESPACE", variable)
+    params = {name: spec.get("default") for name, spec in pod_info.OPERATION.arguments.items()} | given
+    invocation = Invocation(params, False, False, Console(), SimpleNamespace(configuration=SimpleNamespace(namespace=variable or "of-context")))
+    assert pod_info._namespace(invocation, BUILT_IN["v1", kind]) == namespace

@@ -394,6 +394,7 @@ def test_deletion_is_awaited_by_events():
     world.events.insert(1, (1, "MODIFIED", pod("c", uid="of somebody else")))
     deleted(world, pod("a"), pod("b"))
     assert world.clock.time == 4
+    assert list(dict.fromkeys(world.shown)) == ["waiting until Pod a, Pod b are deleted", "waiting until Pod b is deleted"]
 
 
 def test_wait_for_nothing_costs_no_request():

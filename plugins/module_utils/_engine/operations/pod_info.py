@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -162,11 +163,11 @@ def _read_tree(invocation: Invocation, outcome: Found) -> None:
 
 
 def _namespace(invocation: Invocation, kind: Kind) -> str | None:
-    """The namespace to read; None reads all namespaces, as in k8s_info for other kinds than pods without name and namespace."""
+    """The namespace to read; None reads all namespaces, as in k8s_info for kinds other than Pod for which neither a name nor a namespace is set."""
     if not kind.namespaced or invocation.params["all_namespaces"]:
         return None
-    is_named = kind.name == "Pod" or invocation.params["name"] or invocation.params["namespace"]
-    return invocation.namespace if is_named else None
+    is_chosen = kind.name == "Pod" or invocation.params["name"] or invocation.params["namespace"] or os.environ.get("PODWRIGHT_NAMESPACE")
+    return invocation.namespace if is_chosen else None
 
 
 def _read(invocation: Invocation, outcome: Found, kind: Kind, namespace: str | None, selectors: Selectors) -> str | None:

@@ -149,7 +149,8 @@ def wait_for(
             remaining = deadline - client.clock.monotonic()
             if remaining <= 0:
                 raise _timeout(client, goal, found)
-            console.progress(f"{sum(map(goal.is_met_by, found.values()))} of {len(found)} {kind.plural} {goal.text}{client.availability.describe()}")
+            state = f"{sum(map(goal.is_met_by, found.values()))} of {len(found)} {kind.plural} {goal.text}" if found else f"no {kind.plural} found so far"
+            console.progress(state + client.availability.describe())
             event = watcher.next(min(remaining, 1))
             if event is None:
                 continue

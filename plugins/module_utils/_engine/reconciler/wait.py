@@ -145,7 +145,7 @@ def wait_until_deleted(client: Client, items: Mapping[Key, tuple[Kind, Manifest]
     def delete(key: Key) -> None:
         pending.pop(key, None)
 
-    _follow(client, pending, timeout, update, delete, console)
+    _follow(client, pending, timeout, update, delete, console, aim="waiting until {} {} deleted")
     for key in pending:
         item = latest.get(key, {"metadata": {}})
         obstacle = deletion_obstacle(item) + client.availability.describe()
@@ -166,6 +166,7 @@ def _follow(
     delete: Callable[[Key], None],
     console: Console,
     due: Callable[[], list[tuple[Key, Manifest]]] = list,
+    aim: str = "waiting for {}",
 ) -> None:
     """List and watch pending objects until none is pending or the timeout expires.
 
@@ -174,6 +175,7 @@ def _follow(
         update: called with a Key and its object.
         delete: called with the Key of an object that was deleted, or that the LIST lacks.
         due: returns objects that have not changed and are to be assessed again, with which `update` is called.
+        aim: the progress, with places for the pending objects and for `is` or `are`.
     """
     if not pending:
         return
@@ -190,7 +192,7 @@ def _follow(
                 watcher.follow(kind, namespace or None, version, field_selector=selector, known=found.values())
         kinds = {(kind.api_version, kind.name): kind for kind, _namespace in places}
         while pending and client.clock.monotonic() < deadline:
-            console.progress(f"waiting for {_describe(pending)}{client.availability.describe()}")
+            console.progress(aim.format(_describe(pending), "is" if len(pending) == 1 else "are") + client.availability.describe())
             event = watcher.next(min(deadline - client.clock.monotonic(), 1))
             for key, item in due():
                 update(key, item)
