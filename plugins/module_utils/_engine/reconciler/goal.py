@@ -149,8 +149,7 @@ def wait_for(
             remaining = deadline - client.clock.monotonic()
             if remaining <= 0:
                 raise _timeout(client, goal, found)
-            state = f"{sum(map(goal.is_met_by, found.values()))} of {len(found)} {kind.plural} {goal.text}" if found else f"no {kind.plural} found so far"
-            console.progress(state + client.availability.describe())
+            console.progress(_progress_line(goal, found) + client.availability.describe())
             event = watcher.next(min(remaining, 1))
             if event is None:
                 continue
@@ -160,6 +159,11 @@ def wait_for(
             else:
                 found[item["metadata"]["uid"]] = item
                 _check_reachable(client, goal, failures.hide(item))
+
+
+def _progress_line(goal: Goal, found: Mapping[str, Manifest]) -> str:
+    names = goal.kind.plural
+    return f"{sum(map(goal.is_met_by, found.values()))} of {len(found)} {names} {goal.text}" if found else f"no {names} found so far"
 
 
 def _list_again(client: Client, kind: Kind, namespace: str | None, found: dict[str, Manifest], selectors: Selectors) -> str:

@@ -168,10 +168,9 @@ def _follow(
     due: Callable[[], list[tuple[Key, Manifest]]] = list,
     aim: str = "waiting for {}",
 ) -> None:
-    """List and watch pending objects until none is pending or the timeout expires.
+    """List and watch pending objects until none is pending, since `update` and `delete` have removed them, or the timeout expires.
 
     Args:
-        pending: `update` and `delete` remove from it.
         update: called with a Key and its object.
         delete: called with the Key of an object that was deleted, or that the LIST lacks.
         due: returns objects that have not changed and are to be assessed again, with which `update` is called.
