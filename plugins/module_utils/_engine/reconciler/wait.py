@@ -196,9 +196,8 @@ def _follow(
             for key, item in due():
                 update(key, item)
             if event:
-                event_type, item = event
-                key = key_of(item, kinds[item["apiVersion"], item["kind"]])
-                delete(key) if event_type == "DELETED" else update(key, item)
+                key = key_of(event[1], kinds[event[1]["apiVersion"], event[1]["kind"]])
+                delete(key) if event[0] == "DELETED" else update(key, event[1])
 
 
 def _list(client: Client, kind: Kind, namespace: str, keys: list[Key]) -> tuple[dict[Key, Manifest], str, str | None]:
