@@ -124,8 +124,21 @@ def test_names_of_objects_and_parts_of_words_are_not_masked():
     item = {"kind": "Deployment", "metadata": {"name": "postgres", "namespace": "app1"}, "image": "postgres:16", "data": "app1", "words": "happy app1a app1-b"}
     masked = mask("postgres", "app1")(item)
     assert masked["metadata"] == item["metadata"] and masked["kind"] == "Deployment"
-    assert (masked["image"], masked["data"], masked["words"]) == ("********:16", "********", "happy app1a ********-b")
+    assert (masked["image"], masked["data"], masked["words"]) == ("postgres:16", "********", "happy app1a ********-b")
     assert mask("1234", "12")({"pin": 1234, "rc": 12, "ok": True, "none": None}) == {"pin": "********", "rc": 12, "ok": True, "none": None}
+
+
+def test_fields_that_playbooks_compare_are_kept_unless_they_hold_something_else():
+    values = ("2026", "succeeded", "node-1", "Running", "1.36", "docker.io", "c4n4ry-1")
+    times = dict.fromkeys(("started_at", "finishedAt", "creationTimestamp", "lastTransitionTime"), "2026-11-29T19:50:39Z")
+    fields = times | {"state": "succeeded", "phase": "Running", "node": "node-1", "image": "docker.io/library/busybox:1.36@sha256:2026"}
+    assert mask(*values)({"tasks": [fields]}) == {"tasks": [fields]}
+    assert set(mask(*values)(dict.fromkeys((*times, "state", "phase", "log"), "c4n4ry-1 2026")).values()) == {f"{MASK} {MASK}"}
+    assert mask(*values)({"image": "u:2026 c4n4ry-1", "state": "c4n4ry-1", "log": fields["started_at"]}) == {
+        "image": f"u:{MASK} {MASK}",
+        "state": MASK,
+        "log": f"{MASK}-11-29T19:50:39Z",
+    }
 
 
 def test_a_value_of_fewer_than_4_characters_is_masked_only_as_the_whole_text():
@@ -148,7 +161,7 @@ def test_results_that_are_changed_by_masking_are_named():
     tasks = [
         {"name": "a", "results": {"version": "1.4.2", "retries": "4", "deep": {"x": ["c4n4ry"]}, "stars": "********"}},
         {"name": "b", "indexes": [{"results": {"n": 4}}, {"results": {"n": "c4n4ry"}}, {"results": {"n": "c4n4ry"}}]},
-        {"name": "c"},
+        {"name": "c", "results": {"image": "c4n4ry"}},
     ]
     console, named = Console(), [("retries", "a"), ("deep", "a"), ("n", "b")]
     warn_of_masked(tasks, mask("4", "c4n4ry"), console)

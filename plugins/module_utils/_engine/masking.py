@@ -26,9 +26,14 @@ _EXACT = 64  # characters in base64 that a regular expression compares one by on
 _BASE64 = "[A-Za-z0-9+/_-]"
 _WRAPPED = 60  # a line of so many characters in base64 may continue; programs wrap it after 64 or 76
 _WRAPPED_LINE = re.compile(f"{_BASE64}{{{_WRAPPED}}}")
-_IDENTITY = frozenset(("name", "namespace", "kind", "apiVersion", "api_version", "uid", "action"))
 _PATHS = frozenset(("dest", "path", "report"))
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,252}")
+_WORD, _IMAGE = re.compile("[A-Za-z]?[a-z_]{0,15}"), re.compile(r"[A-Za-z0-9][A-Za-z0-9.:/@_-]{0,511}")
+# What fields that are never secret look like; playbooks compare them.
+_PUBLIC = dict.fromkeys(("name", "namespace", "kind", "apiVersion", "api_version", "uid", "action", "node", "nodeName"), _IDENTIFIER)
+_PUBLIC |= dict.fromkeys(("image", "imageID"), _IMAGE) | dict.fromkeys(("state", "phase"), _WORD)
+_TIMES = ("_at", "At", "Time", "Timestamp")  # at the end of their names
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)")
 # Fields with text for people, at the top and in these lists of entries; the other fields are data, which playbooks read as it is.
 _TEXTS = frozenset(("msg", "reason", "hint", "note", "message"))
 _ENTRIES = frozenset(("tasks", "attempts", "results", "plan", "events", "pods", "kept", "deleted", "errors", "analysis"))
@@ -40,8 +45,8 @@ class Masker:
     """Replaces secret values by asterisks.
 
     A value is recognized as it is, in JSON and in a URL, within anything that is encoded in base64, also wrapped, and each line of it by itself. Values of
-    fewer than 8 characters are masked as words only, those of fewer than 4 and those in paths only if they are the whole text, and the names of objects
-    never: `postgres` may be both a password and the name of a Deployment.
+    fewer than 8 characters are masked as words only, those of fewer than 4 and those in paths only if they are the whole text, and the names of objects,
+    states and times never: `postgres` may be both a password and the name of a Deployment.
 
     Args:
         values: the secret values.
@@ -82,7 +87,7 @@ class Masker:
             return value
         if isinstance(value, str):
             text = value if value.isascii() else SURROGATE.sub("\ufffd", value)
-            if not self._all or (key in _IDENTITY and _IDENTIFIER.fullmatch(text)):
+            if not self._all or _is_public(key, text):
                 return text
             return self._mask_long(text) if key in _PATHS and text.strip() not in self._all else self.mask(text)
         if isinstance(value, (int, float)):
@@ -148,9 +153,9 @@ class _Base64:
         compact = _compact(text) if len(text) >= self._forms.shortest else ""
         for form in self._forms.find(compact):
             text = re.sub(_base64_pattern(form), MASK, text)
-        return self._mask_ends(text, compact or _compact(text), is_wrapped) if is_wrapped or shown[:_PIECE] in self._pieces else text
+        return self._mask_edges(text, compact or _compact(text), is_wrapped) if is_wrapped or shown[:_PIECE] in self._pieces else text
 
-    def _mask_ends(self, text: str, compact: str, is_wrapped: bool) -> str:
+    def _mask_edges(self, text: str, compact: str, is_wrapped: bool) -> str:
         """The text, of which `compact` are the characters in base64, without the parts of forms."""
         for form in self._forms.all:
             if is_wrapped and compact in form:
@@ -207,6 +212,11 @@ def _forms(value: str) -> set[str]:
     forms |= {base64.b64encode(text.encode("utf-8", "surrogatepass")).decode() for text in (value, stripped) if len(text) < _WHOLE}
     lines = [line.strip() for line in stripped.splitlines()[:_MOST_LINES]]
     return forms | ({line for line in lines if len(line) >= _WHOLE} if len(lines) > 1 else set())
+
+
+def _is_public(key: object, text: str) -> bool:
+    pattern = _PUBLIC.get(str(key)) or (_TIME if str(key).endswith(_TIMES) else None)
+    return bool(pattern and pattern.fullmatch(text))
 
 
 def _clean_key(name: Any) -> str:

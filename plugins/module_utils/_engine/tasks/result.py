@@ -57,7 +57,7 @@ def warn_of_masked(tasks: Iterable[Result], clean: Callable[[Any], Any], console
     """Warn of results that contain secret values of options, which `clean` masks: a playbook that uses such a result works with another value."""
     for task in tasks:
         found = [item for entry in (task, *(task.get("indexes") or ())) for item in (entry.get("results") or {}).items()]
-        for name in dict.fromkeys(name for name, value in found if _count_masks(clean({"": value})) > _count_masks(value)):
+        for name in dict.fromkeys(name for name, value in found if _count_masks(clean({name: value})) > _count_masks(value)):
             fix = "If it is not secret, do not set it in secret_env, nor in env of a task with no_log."
             console.warn(f"Result '{name}' of task '{task['name']}' contains the value of a secret option, which is replaced by {MASK}. {fix}")
 
