@@ -130,8 +130,14 @@ def test_names_of_objects_and_parts_of_words_are_not_masked():
 
 def test_fields_that_playbooks_compare_are_kept_unless_they_hold_something_else():
     values = ("2026", "succeeded", "node-1", "Running", "1.36", "docker.io", "c4n4ry-1")
-    times = dict.fromkeys(("started_at", "finishedAt", "creationTimestamp", "lastTransitionTime"), "2026-11-29T19:50:39Z")
-    fields = times | {"state": "succeeded", "phase": "Running", "node": "node-1", "image": "docker.io/library/busybox:1.36@sha256:2026"}
+    times = dict.fromkeys(("started_at", "last_seen", "finishedAt", "creationTimestamp", "lastTransitionTime"), "2026-11-29T19:50:39Z")
+    fields = times | {
+        "labels": {"podwright.io/task": "node-1"},
+        "state": "succeeded",
+        "phase": "Running",
+        "node": "node-1",
+        "image": "docker.io/library/busybox:1.36@sha256:2026",
+    }
     assert mask(*values)({"tasks": [fields]}) == {"tasks": [fields]}
     assert set(mask(*values)(dict.fromkeys((*times, "state", "phase", "log"), "c4n4ry-1 2026")).values()) == {f"{MASK} {MASK}"}
     assert mask(*values)({"image": "u:2026 c4n4ry-1", "state": "c4n4ry-1", "log": fields["started_at"]}) == {

@@ -31,8 +31,9 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,252}")
 _WORD, _IMAGE = re.compile("[A-Za-z]?[a-z_]{0,15}"), re.compile(r"[A-Za-z0-9][A-Za-z0-9.:/@_-]{0,511}")
 # What fields that are never secret look like; playbooks compare them.
 _PUBLIC = dict.fromkeys(("name", "namespace", "kind", "apiVersion", "api_version", "uid", "action", "node", "nodeName"), _IDENTIFIER)
+_PUBLIC |= dict.fromkeys(("podwright.io/task", "podwright.io/set"), _IDENTIFIER)
 _PUBLIC |= dict.fromkeys(("image", "imageID"), _IMAGE) | dict.fromkeys(("state", "phase"), _WORD)
-_TIMES = ("_at", "At", "Time", "Timestamp")  # at the end of their names
+_TIMES = ("_at", "_seen", "At", "Time", "Timestamp")  # at the end of their names
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)")
 # Fields with text for people, at the top and in these lists of entries; the other fields are data, which playbooks read as it is.
 _TEXTS = frozenset(("msg", "reason", "hint", "note", "message"))
