@@ -242,6 +242,17 @@ def test_base64_of_something_else_is_not_masked():
     assert [text for text in texts if mask(value, pem, "abc", "abcd", "my-password")(text) != text] == []
 
 
+@pytest.mark.parametrize("value", ["c4n4ry-c4n4ry", "c4n4", "c4n4ry-\xfc\xdf"])
+def test_bytes_in_base64_can_be_decoded_after_masking(value):
+    """As those of output that is not valid UTF-8."""
+    output = [f"{before}{value}!\n".encode() + b"\xff\0" for before in ("", "a ", "ab ")]
+    shown = mask(value)([{"stdout_b64": base64.b64encode(content).decode()} for content in output])
+    assert [base64.b64decode(entry["stdout_b64"]) for entry in shown] == [content.replace(value.encode(), MASK.encode()) for content in output]
+    assert mask(value)({"log_b64": f"{value} /"}) == {"log_b64": f"{MASK} /"}
+    kept = {"stdout_b64": base64.b64encode(b"c4n5ry\xff").decode()}
+    assert mask(value)(kept) == kept
+
+
 def test_a_large_value_is_masked_in_base64_in_time():
     value = "".join(random.Random(1).choices("abcdef012345", k=1_000_000))
     encoded = base64.b64encode(b"a" + value.encode()).decode()

@@ -90,6 +90,8 @@ class Masker:
             text = value if value.isascii() else SURROGATE.sub("\ufffd", value)
             if not self._all or _is_public(key, text):
                 return text
+            if str(key).endswith("_b64"):
+                return self._mask_content(text)
             return self._mask_long(text) if key in _PATHS and text.strip() not in self._all else self.mask(text)
         if isinstance(value, (int, float)):
             return MASK if str(value) in self._all and len(str(value)) >= _LEAST else value
@@ -99,6 +101,15 @@ class Masker:
             items = [self.clean(item, key) for item in value]
             return value if value.__class__ is list and _are_same(items, value) else items
         raise TypeError(type(value).__name__)
+
+    def _mask_content(self, encoded: str) -> str:
+        """Base64 of what a program has written, without the values in it."""
+        try:
+            content = base64.b64decode(encoded, validate=True).decode("utf-8", "surrogateescape")
+        except ValueError:
+            return self.mask(encoded)
+        masked = self.mask(content)
+        return self.mask(encoded) if masked == content else base64.b64encode(masked.encode("utf-8", "surrogateescape")).decode()
 
     def _clean_mapping(self, value: Mapping[Any, Any]) -> Any:
         cleaned = {name: None if item is None else self.clean(item, name) for name, item in value.items()}
