@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 
@@ -126,6 +127,10 @@ BROKEN = [
     yaml.safe_dump(kubeconfig(server=f"ftp://jane:{CANARY}@host")),
     f"-----BEGIN EC PRIVATE KEY-----\n{CANARY}\n-----END EC PRIVATE KEY-----",
     "eyJhbGciOiJSUzI1NiIsImtpZCI6I." + "A" * 100 + CANARY,
+    f"token: {CANARY}",
+    f"a:{'A' * 100}{CANARY}",
+    base64.b64encode(f"users: [{{user: {{token: {CANARY}}}}}]".encode()).decode(),
+    base64.b64encode(yaml.safe_dump(kubeconfig(token=CANARY)).encode()).decode(),
 ]
 
 
@@ -137,16 +142,19 @@ def test_errors_show_no_content(text, variable, monkeypatch, tmp_path):
     with pytest.raises(PodwrightError) as caught:
         Configuration({} if variable else {"kubeconfig": text})
     shown = f"{caught.value} {caught.value.__cause__}"
-    assert CANARY not in shown and "kubeconfig" in shown.lower(), shown
+    assert CANARY not in shown and text[-30:] not in shown and "kubeconfig" in shown.lower(), shown
+    assert redact_connection({"kubeconfig": text}) == {"kubeconfig": "(content, not shown)"}
     path = write(tmp_path / "config", text)
     with pytest.raises(PodwrightError) as caught:
         Configuration({"kubeconfig": path})
     assert CANARY not in str(caught.value) and path in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["~/.kube/config", "/a/b:/c/d", "relative/config.yml", "/with space/config", "kube config"])
+@pytest.mark.parametrize(
+    "text", ["~/.kube/config", "/a/b:/c/d", "relative/config.yml", "/with space/config", "kube config", "environments/production/clusters1"]
+)
 def test_path_is_not_taken_for_text(text):
-    assert not is_text(text)
+    assert not is_text(text) and redact_connection({"kubeconfig": text}) == {"kubeconfig": text}
 
 
 @pytest.mark.parametrize(

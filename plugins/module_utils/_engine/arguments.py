@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .cluster.kubeconfig import is_text, secrets_in
+from .cluster.kubeconfig import is_text, secrets_in, shown_paths
 from .errors import option_error
 from .option_reader import check_value
 from .text import DNS_LABEL, LARGEST, url_passwords
@@ -205,6 +205,8 @@ def connection_secrets(params: Options) -> set[str]:
     kubeconfig = params.get("kubeconfig")
     if is_text(kubeconfig) or isinstance(kubeconfig, dict):
         found = secrets_in(kubeconfig) | ({kubeconfig} if isinstance(kubeconfig, str) else set())
+    elif isinstance(kubeconfig, str) and shown_paths(kubeconfig) != kubeconfig:
+        found.add(kubeconfig)
     if is_text(params.get("client_key")):
         found.add(params["client_key"])
     if isinstance(params.get("password"), str):
@@ -213,8 +215,8 @@ def connection_secrets(params: Options) -> set[str]:
 
 
 def redact_connection(params: Options) -> Options:
-    """The parameters as an invocation may show them: with the path of a kubeconfig, but without its content."""
+    """The parameters as an invocation may show them: with the path of a kubeconfig, but without what may be its content."""
     kubeconfig = params.get("kubeconfig")
-    if not kubeconfig or (isinstance(kubeconfig, str) and not is_text(kubeconfig)):
+    if not kubeconfig or (isinstance(kubeconfig, str) and shown_paths(kubeconfig) == kubeconfig):
         return params
     return params | {"kubeconfig": "(content, not shown)"}

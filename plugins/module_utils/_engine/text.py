@@ -17,6 +17,7 @@ SHOWN_CHARACTERS = 1 << 14  # of the end of an output in an error: a line can ha
 DNS_LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123
 LARGEST, MAX_PORT = 2**63 - 1, 65535  # of integers of the API
 _ESCAPED = re.compile("[\x7f-\uffff]")  # what YAML forbids, among others
+_INVALID_LOGIN = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?[^:/@]*:(.+)@", re.DOTALL)
 SURROGATE = re.compile("[\ud800-\udfff]")
 # The control characters but the tab and the line feed; the separators of lines and paragraphs; what sets the direction of text; invisible annotations
 # and tags; what no encoding can write.
@@ -121,8 +122,10 @@ def url_passwords(urls: Iterable[str | None]) -> set[str]:
 
 
 def url_password(url: str | None) -> str | None:
-    """The password in a URL, as written, or None."""
+    """The password in a URL, as written, or None; an invalid URL may have no scheme, or characters in the password that must be encoded."""
     try:
-        return urllib.parse.urlsplit(url or "").password
-    except ValueError:  # an invalid URL is rejected later
-        return None
+        found = urllib.parse.urlsplit(url or "").password
+    except ValueError:
+        found = None
+    invalid = _INVALID_LOGIN.match(url or "")
+    return found or (invalid[1] if invalid else None)

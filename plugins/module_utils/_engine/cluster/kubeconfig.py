@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
@@ -27,7 +28,8 @@ _PATHS: dict[str, tuple[str, ...]] = {
     "contexts": (),
 }
 _TEXT = re.compile(r"[\n\r{}]|\b(?:apiVersion|clusters|contexts|users|current-context) *:|\$ANSIBLE_VAULT;")
-_NOT_A_PATH = re.compile(r"[A-Za-z0-9+/=_.-]{100,}|.{1000,}", re.DOTALL)
+_NOT_A_PATH = re.compile(r"[A-Za-z0-9+/=_.-]{100,}|.{1000,}|.*: .*", re.DOTALL)
+_LEAST_ENCODED = 28  # characters of a kubeconfig in base64
 _SECRETS = ("token", "password", "client-key-data", "id-token", "access-token", "refresh-token", "client-secret")
 _SECRET_NAME = re.compile(r"secret|token|pass|key|credential", re.IGNORECASE)
 _NEVER_SECRET = re.compile(r"true|false|[0-9]{0,3}|(?:[~.]?/[\w.-]+)+/?", re.IGNORECASE)
@@ -50,9 +52,23 @@ def is_text(value: object) -> TypeGuard[str]:
 def shown_path(path: object) -> str:
     """A path as errors show it; a value that looks like content is not shown."""
     text = str(path)
-    if is_text(text) or _NOT_A_PATH.fullmatch(text) or not text.isprintable():
+    if is_text(text) or _NOT_A_PATH.fullmatch(text) or not text.isprintable() or is_text(_decoded(text)):
         return f"(a value of {len(text)} characters, not shown)"
     return text
+
+
+def shown_paths(paths: str) -> str:
+    """Paths separated by `:` as errors show them."""
+    shown = shown_path(paths)
+    return shown if shown != paths else os.pathsep.join(map(shown_path, paths.split(os.pathsep)))
+
+
+def _decoded(text: str) -> str:
+    """What a text encodes in base64, which a kubeconfig must not be; empty if it is something else."""
+    try:
+        return base64.b64decode(text, validate=True).decode() if len(text) >= _LEAST_ENCODED else ""
+    except ValueError:
+        return ""
 
 
 @dataclass
@@ -136,7 +152,7 @@ def read_kubeconfig(value: object, label: str) -> Kubeconfig:
 
 
 def _read_files(paths: list[str], label: str) -> Kubeconfig:
-    shown = os.pathsep.join(map(shown_path, paths))
+    shown = shown_paths(os.pathsep.join(paths))
     config = Kubeconfig(label + shown)
     existing = [path for path in dict.fromkeys(paths) if os.path.exists(path)]
     if not existing:

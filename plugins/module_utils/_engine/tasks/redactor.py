@@ -54,6 +54,8 @@ def redact_options(params: Options) -> Options:
     if params.get("inputs"):
         contents = [{} if entry.get("content") is None else {"content": redactor.summarize(entry["content"])} for entry in params["inputs"]]
         hidden["inputs"] = [entry | content for entry, content in zip(params["inputs"], contents)]
+    if (params.get("trace") or {}).get("endpoint") and "@" in params["trace"]["endpoint"]:  # it must not contain credentials
+        hidden["trace"] = params["trace"] | {"endpoint": redactor.digest(params["trace"]["endpoint"])}
     if params.get("patches"):
         hidden["patches"] = [patch | {"value": redactor.digest(patch["value"])} if "value" in patch else patch for patch in params["patches"]]
     if params.get("definition"):
