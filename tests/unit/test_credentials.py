@@ -344,11 +344,13 @@ def test_streams_and_websockets_renew_a_token(transport, tmp_path):
     assert tokens.runs == 2 and len(running.heads) == 3
 
 
-@pytest.mark.parametrize("user", ["exec", "token", "password"])
+@pytest.mark.parametrize("user", ["exec", "token", "password", "key"])
 def test_results_and_live_output_have_no_credentials_of_a_kubeconfig_that_is_a_file(user, tmp_path, monkeypatch):
     """Neither those at first, nor those after a renewal."""
     tokens, console, live = RotatingTokens(tmp_path), Console(), []
     users = {"exec": {"exec": plugin(tokens.script)}, "token": {"token": "number-1"}, "password": {"username": "u", "password": "number-2"}}
+    pem = base64.b64encode(b"-----BEGIN KEY-----\nnumber-1\n-----END KEY-----\n").decode()
+    users["key"] = {"client-certificate-data": pem, "client-key-data": pem}
     config, path = kubeconfig(**users[user]), tmp_path / "config"
     monkeypatch.setenv("KUBECONFIG", str(path))
     shown = {"stdout": "number-1 number-2", "lines": [base64.b64encode(b"u:number-2").decode()], "name": "number-1"}
@@ -362,9 +364,9 @@ def test_results_and_live_output_have_no_credentials_of_a_kubeconfig_that_is_a_f
         config["clusters"][0]["cluster"] = {"server": running.url}
         path.write_text(json.dumps(config))
         result = perform(Operation("x", {}, list, read, lambda invocation, outcome: {"changed": False} | shown), {}, False, False, console)
-    expected = {"exec": f"{MASK} {MASK}", "token": f"{MASK} number-2", "password": f"number-1 {MASK}"}[user]
+    expected = {"exec": f"{MASK} {MASK}", "token": f"{MASK} number-2", "key": f"{MASK} number-2", "password": f"number-1 {MASK}"}[user]
     assert not result["failed"] and [result["stdout"], *live, *result["warnings"]] == [expected] * 3
-    assert user == "token" or MASK in result["lines"][0]
+    assert user in ("token", "key") or MASK in result["lines"][0]
     assert result["name"] == "number-1"
 
 

@@ -187,6 +187,8 @@ def test_each_line_of_a_value_is_masked():
     key = "-----BEGIN KEY-----\n  MIIEvQIBADANBg\n\tkqhkiG9w0BAQ\n-----END KEY-----\n"
     shown = mask(key)(f"Log:\n    MIIEvQIBADANBg\n{json.dumps(key)} kqhkiG9w0BAQ")
     assert not [part for part in ("MIIE", "kqhk") if part in shown] and shown.startswith("Log:\n    ***")
+    other = key.replace("MIIEvQIBADANBg", "MIIBszCCAVmgAw").replace("kqhkiG9w0BAQ", "AAAAAAAAAAAA")
+    assert mask(key)(other) == other
 
 
 SECRETS = st.text(min_size=8, max_size=150).filter(lambda text: len(text.strip()) >= 8 and text == text.strip())

@@ -19,6 +19,7 @@ MASK = "********"
 _WHOLE = 8  # a shorter value is masked only as a word of its own
 _LEAST = 4  # a shorter value is masked only if it is the whole text: replacing each 4 in a result would falsify it
 _MOST_LINES = 200  # of all secret values
+_PEM_LIMIT = re.compile("-----(?:BEGIN|END) [A-Z0-9 ]{1,64}-----")  # of certificates, too
 _PIECE = 8  # characters in base64 that are recognized as a part of a value: fewer may be the dashes of PEM
 _MOST_PIECES = 20_000  # of all secret values
 _LONGEST_PIECE = 4096
@@ -223,7 +224,7 @@ def _forms(value: str) -> set[str]:
     forms |= {urllib.parse.quote(stripped, safe="", errors="replace"), urllib.parse.quote_plus(stripped, errors="replace")}
     forms |= {base64.b64encode(text.encode("utf-8", "surrogatepass")).decode() for text in (value, stripped) if len(text) < _WHOLE}
     lines = [line.strip() for line in stripped.splitlines()[:_MOST_LINES]]
-    return forms | ({line for line in lines if len(line) >= _WHOLE} if len(lines) > 1 else set())
+    return forms | ({line for line in lines if len(line) >= _WHOLE and not _PEM_LIMIT.fullmatch(line)} if len(lines) > 1 else set())
 
 
 def _is_public(key: object, text: str) -> bool:

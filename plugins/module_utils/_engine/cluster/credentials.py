@@ -37,7 +37,7 @@ class Credentials:
     @property
     def secrets(self) -> set[str]:
         """The values that must not be shown, in each form in which they are sent."""
-        return {self.token, self.password, self.authorization().partition(" ")[2]} - {""}
+        return {self.token, self.password, self.authorization().partition(" ")[2], decode(self.key)} - {""}
 
 
 def basic(username: str, password: str) -> str:
