@@ -160,6 +160,15 @@ def test_start_that_is_refused_for_seconds_is_an_error(serve):
     assert "does not run" in error.hint and len(server.words) == 5 and sum(server.pauses) < 10
 
 
+@pytest.mark.parametrize(("phase", "policy", "attempts"), [("Failed", "Always", 1), ("Running", "Never", 1), ("Running", "Always", 5)])
+def test_container_that_will_not_run_any_more_is_not_awaited(phase, policy, attempts, serve):
+    server = serve(*[refused(500, NOT_RUNNING)] * 5)
+    statuses = [{"name": "c", "state": {"terminated": {"exitCode": 1}}}]
+    server.pod = {"metadata": {"name": "p"}, "spec": {"restartPolicy": policy, "containers": [{"name": "c"}]}}
+    server.pod["status"] = {"phase": phase, "containerStatuses": statuses}
+    assert "has terminated with exit code 1" in fail(server, Command(["x"])).message and len(server.words) == attempts
+
+
 def test_command_that_has_written_output_is_never_started_again(serve):
     server = serve(frame(b"\1begun") + failed(NOT_RUNNING))
     assert NOT_RUNNING in fail(server, Command(["x"])).message

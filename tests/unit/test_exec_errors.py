@@ -105,15 +105,16 @@ def test_refused_protocol_is_distinguished_from_a_refused_command(status, reason
 class OnePod:
     """A client of a pod with two containers, the status of whose `task` is given, or of one that must not be read."""
 
-    def __init__(self, error=None, init=None, **state):
-        self._error, self._init, self._state = error, init or [], state
+    def __init__(self, error=None, init=None, phase="Pending", policy="Always", **state):
+        self._error, self._init, self._phase, self._policy, self._state = error, init or [], phase, policy, state
 
     def get(self, _kind, _namespace, _name):
         if self._error:
             raise self._error
         statuses = [{"name": "task", "state": self._state}]
-        status = {"phase": "Pending", "initContainerStatuses": self._init, "containerStatuses": statuses}
-        return {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "web"}], "initContainers": [{"name": "proxy"}]}, "status": status}
+        status = {"phase": self._phase, "initContainerStatuses": self._init, "containerStatuses": statuses}
+        spec = {"restartPolicy": self._policy, "containers": [{"name": "task"}, {"name": "web"}], "initContainers": [{"name": "proxy"}]}
+        return {"metadata": {"name": "web"}, "spec": spec, "status": status}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,15 @@ class OnePod:
             "Correct the name or",
         ),
         ({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}, "the container does not run: CrashLoopBackOff: back-off 10s", "Read its log"),
-        ({"terminated": {"exitCode": 3}}, "the container has terminated with exit code 3", "Create the pod again."),
+        ({"policy": "Never", "terminated": {"exitCode": 3}}, "the container has terminated with exit code 3", "Create the pod again. The files"),
+        ({"policy": "OnFailure", "terminated": {"exitCode": 3}}, "the container has terminated with exit code 3", "Its node starts it again"),
+        ({"terminated": {"exitCode": 3}}, "the container has terminated with exit code 3", "Its node starts it again"),
+        ({"phase": "Failed", "terminated": {"exitCode": 3}}, "the container has terminated with exit code 3", "Create the pod again. The files"),
+        (
+            {"phase": "Failed", "init": [{"name": "proxy", "state": {"terminated": {"exitCode": 1}}}], "waiting": {"reason": "PodInitializing"}},
+            "the pod has terminated: the init container 'proxy' failed with exit code 1",
+            "Create the pod again.",
+        ),
         ({"waiting": {"reason": "ContainerCreating"}}, NOT_RUNNING, "The container does not run. Wait for it"),
         ({}, NOT_RUNNING, "The container does not run. Wait for it"),
     ],
@@ -134,6 +143,13 @@ def test_a_container_that_does_not_run_says_why(state, problem, hint):
     error = exec_errors.explain_failure(PodwrightError(NOT_RUNNING, status=500), CONTAINER, Command(["x"]), OnePod(**state))
     assert error.message == f"The command in container 'task' of pod 'web' in namespace 'default' could not be run: {problem}"
     assert error.hint.startswith(hint)
+
+
+def test_an_init_container_that_has_finished_is_named_as_such():
+    init = [{"name": "proxy", "state": {"terminated": {"exitCode": 0}}}]
+    container = Container("default", "web", "proxy")
+    error = exec_errors.explain_failure(PodwrightError(NOT_RUNNING, status=500), container, Command(["x"]), OnePod(init=init, phase="Running"))
+    assert error.hint == "An init container does not run again: set container to one that runs."
 
 
 def test_a_container_that_waits_for_an_init_container_says_what_holds_that_up():
@@ -153,7 +169,7 @@ def test_a_container_whose_pod_must_not_be_read_is_explained_as_the_kubelet_does
 def test_a_container_that_does_not_exist_comes_with_those_that_do():
     refused = PodwrightError("container task is not valid for pod web (400 BadRequest)", status=400, reason="BadRequest")
     named = exec_errors.explain_refusal(refused, CONTAINER, OnePod())
-    assert str(named) == "Container 'task' not found in pod 'web' in namespace 'default'; containers: web, proxy." and named.reason == "BadRequest"
+    assert str(named) == "Container 'task' not found in pod 'web' in namespace 'default'; containers: task, web, proxy." and named.reason == "BadRequest"
     assert exec_errors.explain_refusal(refused, CONTAINER, OnePod(PodwrightError("no", status=403))) is refused
     other = PodwrightError("no", status=400)
     assert exec_errors.explain_refusal(other, CONTAINER, OnePod()) is other

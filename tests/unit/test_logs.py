@@ -45,6 +45,34 @@ def test_a_pod_that_is_not_scheduled_has_no_log():
     assert error.message == "Container 'task' of pod 'web-0' has not started and has no log." and "follow" in error.hint
 
 
+INIT_FAILED = {
+    "phase": "Failed",
+    "initContainerStatuses": [{"name": "first", "state": {"terminated": {"exitCode": 1}}}],
+    "containerStatuses": [{"name": "task", "state": {"waiting": {"reason": "PodInitializing"}}}],
+}
+NO_IMAGE = {"phase": "Pending", "containerStatuses": [{"name": "task", "state": {"waiting": {"reason": "ErrImageNeverPull", "message": "no image"}}}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "is_final"),
+    [
+        (INIT_FAILED, "the pod has terminated: the init container 'first' failed with exit code 1. Create the pod again.", True),
+        (None, "the pod was deleted before the container started. Create the pod again.", True),
+        (NO_IMAGE, "the container does not run: ErrImageNeverPull: no image. Set image_pull_policy to IfNotPresent, or load the image onto the node.", False),
+        ({"phase": "Pending"}, "the container has not started. Find the cause with pod_info: events: true.", False),
+    ],
+)
+def test_a_followed_log_of_a_container_that_never_started_is_explained(status, problem, is_final):
+    """As without follow, it is an error if nothing more can come, and a warning if the timeout is reached before."""
+    nodes = nodes_with()
+    nodes.objects["Pod", "n", "web-0"]["status"] = status or {"phase": "Pending"}
+    nodes.tick = lambda: nodes.objects.pop(("Pod", "n", "web-0"), None) if status is None else None
+    result, error, console = perform(nodes, {"name": "web-0", "follow": True, "timeout": 5.0})
+    text = f"Container 'task' of pod 'web-0' has no log: {problem}"
+    assert (str(error) if error else None, console.warnings) == ((text, []) if is_final else (None, [text]))
+    assert result["log"] == "" and (error is None or error.reason == "NotStarted")
+
+
 def test_previous_logs_require_that_one_container_has_run_before():
     started, waiting = nodes_with([(1, b"only")]).pods["web-0"], nodes_with().pods["web-0"]
     nodes = LogNodes(random.Random(0), {"web-0": started, "web-1": waiting}, 0, False)

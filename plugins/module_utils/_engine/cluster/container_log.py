@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import CONNECTION_LOST, PodwrightError
 from ..libraries import connection_errors
+from ..objects.containers import has_finished
+from .kinds import POD
 from .log_lines import missing_log
 from .logs import log_request
 from .transport import pieces_of
@@ -105,3 +107,24 @@ def _read_all(client: Client, log: ContainerLog) -> None:
                 raise PodwrightError(f"its end was not reached within {READING_SECONDS} s", reason="Timeout")
     if missing := missing_log(log.content, log.pod_name, log.container):
         raise missing
+
+
+def note_unstarted(client: Client, log: ContainerLog) -> str:
+    """Note why there is no log of a container that will never start. Returns: the same about one that may still start, as a warning, else nothing."""
+    from .diagnosis import explain_container  # most logs do without what reads the status of pods
+
+    metadata = log.pod["metadata"]
+    try:
+        pod = client.get(POD, metadata["namespace"], log.pod_name)
+    except PodwrightError as error:
+        return f"Container '{log.container}' of pod '{log.pod_name}' has no log, and its pod could not be read: {error}"
+    if pod is None or pod["metadata"]["uid"] != metadata["uid"]:
+        problem, hint, is_final = "the pod was deleted before the container started", "Create the pod again.", True
+    else:
+        problem, hint = explain_container(pod, log.container) or ("the container has not started", "Find the cause with pod_info: events: true.")
+        is_final = has_finished(pod)
+    text = f"Container '{log.container}' of pod '{log.pod_name}' has no log: {problem.rstrip('.')}."
+    found = PodwrightError(text, reason="NotStarted", hint=hint)
+    if is_final:
+        log.missing = found
+    return "" if is_final else str(found)

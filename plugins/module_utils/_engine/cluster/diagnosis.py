@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import PodwrightError
-from ..objects.containers import container_status, container_statuses, default_container
+from ..objects.containers import container_status, container_statuses, default_container, has_finished, will_not_run
 from ..objects.controllers import REVISION_HASH
 from ..objects.labels import label_of
 from ..objects.pod_status import explaining_container, has_started, read_pod, read_waiting
@@ -82,9 +82,15 @@ def explain_container(pod: Manifest, name: str | None) -> tuple[str, str] | None
         hint = start_hint(waiting.reason, waiting.message) or "Read its log with pod_logs."
         return f"the container does not run: {waiting.reason}: {waiting.message.removeprefix(f'{name}: ')}", hint
     if terminated := (status.get("state") or {}).get("terminated"):
-        hint = "Create the pod again. The files of such a container are lost; artifacts of task_pod fetches them from a task."
-        return f"the container has terminated with exit code {terminated.get('exitCode')}", hint
+        problem = f"the container has terminated with exit code {terminated.get('exitCode')}"
+        if not will_not_run(pod, name):
+            return problem, "Its node starts it again: read its log with pod_logs, and wait for it with pod_info."
+        if terminated.get("exitCode") == 0 and not has_finished(pod) and name not in [entry["name"] for entry in pod["spec"]["containers"]]:
+            return problem, "An init container does not run again: set container to one that runs."
+        return problem, "Create the pod again. The files of such a container are lost; artifacts of task_pod fetches them from a task."
     known = read_pod(pod)  # what holds up its init containers holds it up
+    if has_finished(pod):
+        return f"the pod has terminated: {known.message or known.reason or known.state}", "Create the pod again."
     if known.grace is None:
         return None
     return f"the container has not started: {known.reason}: {known.message}", start_hint(known.reason, known.message) or "Check the pod with pod_info."

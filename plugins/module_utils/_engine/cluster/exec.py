@@ -172,7 +172,7 @@ class Process:
         attempts = NODE_ATTEMPTS if exec_errors.is_node_restarting(error) else START_ATTEMPTS
         pause = pause_after(self._attempt + 1, 0.2, MAX_PAUSE)
         is_late = self._deadline is not None and self._client.clock.monotonic() + pause > self._deadline
-        if not exec_errors.has_not_started(error) or self._attempt >= attempts or is_late:
+        if not exec_errors.has_not_started(error) or self._attempt >= attempts or is_late or exec_errors.never_starts(error, self._container, self._client):
             return False
         self._attempt += 1
         self._client.clock.sleep(pause)

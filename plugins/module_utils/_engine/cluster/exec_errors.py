@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..errors import CONNECTION_LOST, PodwrightError, not_found_error
+from ..objects.containers import default_container, will_not_run
 from .kinds import POD
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ def is_not_running(error: PodwrightError) -> bool:
 def has_not_started(error: PodwrightError) -> bool:
     """Whether the command has certainly not started, and can start on a retry."""
     return is_not_running(error) or bool(_NO_ANSWER.search(error.message))
+
+
+def never_starts(error: PodwrightError, container: Container, client: Client) -> bool:
+    """Whether the container does not run and will not any more. One GET, if it does not run."""
+    pod = _read_pod(container, client) if is_not_running(error) else None
+    return pod is not None and will_not_run(pod, container.name or default_container(pod))
 
 
 def is_node_restarting(error: PodwrightError) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from ..clock import pause_after
 from ..errors import CONNECTION_LOST, PodwrightError
 from ..libraries import connection_errors
-from ..objects.containers import container_status, has_finished, restart_policy
+from ..objects.containers import container_status, has_finished, will_not_run
 from ..objects.timestamps import parse_timestamp, read_timestamp
 from .kinds import POD
 from .log_gaps import Gap
@@ -102,6 +102,11 @@ class LogFollower:
         self.gaps: list[Gap] = []
         self.problem: PodwrightError | None = PodwrightError("the API server did not respond", reason="Timeout")
 
+    @property
+    def has_run(self) -> bool:
+        """Whether the container has started, as far as it was seen."""
+        return self._container_id is not None
+
     def follow(self) -> None:
         """Read until the container terminates or the deadline. Raises: PodwrightError if the log cannot be read, and any error of `on_line`."""
         failures = 0
@@ -152,8 +157,7 @@ class LogFollower:
         if "running" in state:
             return "running"
         if "terminated" in state:
-            policy = restart_policy(pod, self._container)
-            if has_finished(pod) or policy == "Never" or (policy == "OnFailure" and state["terminated"]["exitCode"] == 0):
+            if will_not_run(pod, self._container):
                 return "terminated"
         elif not last_run:
             return "finished" if has_finished(pod) else "waiting"

@@ -89,3 +89,10 @@ def restart_policy(pod: Manifest, name: str) -> str:
             if container["name"] == name:
                 return container.get("restartPolicy") or policy
     return of_pod
+
+
+def will_not_run(pod: Manifest, name: str) -> bool:
+    """Whether a container has terminated for good, or its pod has finished before it started."""
+    terminated = (container_status(pod, name).get("state") or {}).get("terminated")
+    policy = restart_policy(pod, name)
+    return has_finished(pod) or bool(terminated and (policy == "Never" or (policy == "OnFailure" and terminated.get("exitCode") == 0)))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..arguments import CONNECTION, read_selector
-from ..cluster.container_log import ContainerLog
+from ..cluster.container_log import ContainerLog, note_unstarted
 from ..cluster.kinds import POD
 from ..cluster.log_gaps import describe_gaps
 from ..cluster.log_lines import exact_moment, lines_since, missing_log
@@ -203,6 +203,9 @@ def _read_all(invocation: Invocation, logs: list[ContainerLog], deadline: float 
         if problem and not log.error:
             message = f"The log of container '{log.container}' of pod '{log.pod_name}' could not be read within {params['timeout']:g} s: {problem.message}"
             log.error = PodwrightError(message, status=problem.status, reason=problem.reason, hint=problem.hint)
+        elif log.follower and not log.follower.has_run and not log.error and (warning := note_unstarted(invocation.client, log)):
+            invocation.console.warn(warning)
+    _warn_of_missing(invocation, logs)
 
 
 def _warn_of_missing(invocation: Invocation, logs: list[ContainerLog]) -> None:
