@@ -27,6 +27,7 @@ BODIES = (b"", b"hello", b'{"a": 1}', b'{"a": NaN, "b": "\\ud800"}', b"[" * 100_
 INTERIM = (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n")
 TYPES = ("application/json", "application/problem+json; charset=utf-8", "text/plain", "")
 ODD_HEADS = (b"", b"HTTP/1.1 2OO OK\r\n\r\n", b"SSH-2.0-server\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\n", b"HTTP/1.1 204 OK")
+HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
 
 
 class Server:
@@ -166,6 +167,41 @@ def test_requests_to_what_earlier_tasks_of_the_playbook_would_create_are_skipped
     assert result["results"][0]["msg"].startswith("Check mode: GET /a was not sent: ") and f"'{given.get('service') or 'gone'}'" in result["results"][0]["msg"]
     _result, error = perform(Server(), given | {"port": "http"})
     assert error is not None
+
+
+@pytest.mark.parametrize(
+    ("answered", "problem", "hint"),
+    [
+        (None, "no complete response was received within 0.2 s", pod_request.LATE_HINT),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+            "the connection was closed after 4 bytes of the body; 5 bytes are missing",
+            pod_request.PARTIAL_HINT,
+        ),
+        (b"", "the connection was closed", "Check that a process listens on this port in the pod; localhost is sufficient."),
+    ],
+)
+def test_the_hint_about_a_missing_response_fits_how_far_it_got(answered, problem, hint):
+    server = Server()
+    if answered is None:
+        server.connection = lambda *_arguments: SilentForward()
+    server.answers["/"] = answered
+    _result, error = perform(server, {"timeout": 0.2 if answered is None else 5})
+    assert error.message == f"No response to GET / from port 80 of pod 'web' in namespace 'n': {problem}" and error.hint == hint
+
+
+class SilentForward:
+    """A connection to a server that accepts it and does not respond."""
+
+    error = ""
+
+    def __enter__(self):
+        self.socket, self._outer = socket.socketpair()
+        return self
+
+    def __exit__(self, *_exception):
+        self.socket.close()
+        self._outer.close()
 
 
 @pytest.mark.parametrize("port", ["http", "0", "-1"])

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 MAX_RESPONSE = 4 * MAX_BODY_BYTES  # bytes that are received of an HTTP response, with its headers and encoding
 NO_STATUS = -1  # of a request without a response, as with ansible.builtin.uri, so that `until: result.status == 200` waits for one
 HEALTH_CHECK = f"{grpc_call.HEALTH}/Check"
+LATE_HINT, PARTIAL_HINT = "Raise timeout, or find in the log of the server why it responds late.", "Find in the log of the server why it closed the connection."
 # The headers with a field of their own, as with ansible.builtin.uri: a server must not choose the names of other fields.
 NAMED_HEADERS = ("content_type", "content_length", "location", "set_cookie", "etag", "last_modified")
 
@@ -194,14 +195,15 @@ def _send_http(invocation: Invocation, client: Client, endpoint: Endpoint, each:
         try:
             response = send(forward.socket, endpoint.host, endpoint.host_port, left, invocation.params["server_ca"], partial(setattr, each, "is_sent", True))
         except (http.client.HTTPException, OSError) as error:
-            explanation = explain_failure(error, request.timeout)
             is_partial = isinstance(error, http.client.IncompleteRead)
-            raise _no_response(endpoint, each, explanation if is_partial else forward.error or explanation) from error
+            problem = "" if is_partial else forward.error
+            hint = "" if problem else LATE_HINT if isinstance(error, TimeoutError) else PARTIAL_HINT if is_partial else ""
+            raise _no_response(endpoint, each, problem or explain_failure(error, request.timeout), hint) from error
     _read_response(response, each)
 
 
-def _no_response(endpoint: Endpoint, each: Exchange, explanation: str) -> PodwrightError:
-    hint = "Check that a process listens on this port in the pod; localhost is sufficient."
+def _no_response(endpoint: Endpoint, each: Exchange, explanation: str, hint: str = "") -> PodwrightError:
+    hint = hint or "Check that a process listens on this port in the pod; localhost is sufficient."
     if "WRONG_VERSION_NUMBER" in explanation:
         hint = "The port does not serve TLS: set protocol to http, or another port."
     return PodwrightError(f"No response to {each} from {endpoint}: {explanation}", reason="NoAnswer", hint=hint)
