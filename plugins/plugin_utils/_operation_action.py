@@ -42,11 +42,16 @@ COLORS = ("cyan", "green", "yellow", "blue", "purple", "bright cyan", "bright gr
 
 
 class LiveConsole(Console):
-    """Shows progress with Ansible's display, on stderr, so that callbacks that write results to stdout stay readable."""
+    """Shows progress with Ansible's display, on stderr, so that callbacks that write results to stdout stay readable.
 
-    def __init__(self, silent):
+    Args:
+        host: the host of the inventory that it names, as Ansible does, or an empty string in a play with one host.
+    """
+
+    def __init__(self, silent, host=""):
         super().__init__()
         self._silent = silent
+        self._host = f"[{printable(host)}] " if host else ""
         self._last, self._next = "", time.monotonic() + PROGRESS_SECONDS
 
     def progress(self, text):
@@ -54,7 +59,7 @@ class LiveConsole(Console):
         if self._silent or text == self._last or time.monotonic() < self._next:
             return
         self._last, self._next = text, time.monotonic() + PROGRESS_SECONDS
-        Display().display(f"  … {' '.join(printable(self.mask(text)).split())}", color="dark gray", stderr=True)
+        Display().display(f"  … {self._host}{' '.join(printable(self.mask(text)).split())}", color="dark gray", stderr=True)
 
     def line(self, name, text):
         """Show a line of a pod's output, without the control characters of a terminal."""
@@ -62,7 +67,7 @@ class LiveConsole(Console):
             return
         text = printable(last_state(self.mask(text)).replace("\t", "    ")).replace("\n", "")
         color = COLORS[zlib.crc32(name.encode()) % len(COLORS)]
-        Display().display(f"  {name} | {text}" if name else f"  | {text}", color=color, stderr=True)
+        Display().display(f"  {self._host}{name} | {text}" if name else f"  {self._host}| {text}", color=color, stderr=True)
 
     def take_leave(self, text):
         """Write a line to the terminal at once."""
@@ -81,13 +86,14 @@ class OperationAction(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         """Run the operation in this process if the task is local, without become and async, else the module."""
-        result = super().run(tmp, task_vars)
+        result, known = super().run(tmp, task_vars), task_vars or {}
+        host = known.get("inventory_hostname", "") if len(known.get("ansible_play_hosts_all") or ()) > 1 else ""
         args = self._find_kubeconfig(self.prepare(dict(self._task.args), task_vars))
         try:
             with cancellable(_is_orphan):
                 if self._runs_here():
                     with _environment(self._task_environment()), _directory(self._loader.get_basedir()):
-                        return result | self._with_variables(self._run_here(args))
+                        return result | self._with_variables(self._run_here(args, host))
                 return result | self._with_variables(self._run_module(args, task_vars))
         except Cancelled as cancelled:
             os.kill(os.getpid(), cancelled.signum)  # so that the worker terminates as it would have without us
@@ -117,7 +123,7 @@ class OperationAction(ActionBase):
     def _runs_here(self):
         return self._connection.transport == "local" and not self._play_context.become and not self._task.async_val
 
-    def _run_here(self, args):
+    def _run_here(self, args, host=""):
         operation = self.operation
         try:
             given = normalize_options(operation.arguments, plain(args), operation.name)
@@ -130,7 +136,7 @@ class OperationAction(ActionBase):
             message = Masker(masked).mask(checked.error_messages[0])
             return {"failed": True, "changed": False, "msg": printable(message)}
         no_log = bool(self._task.no_log)
-        return perform(operation, params, self._task.check_mode, self._task.diff, LiveConsole(no_log), no_log, masked)
+        return perform(operation, params, self._task.check_mode, self._task.diff, LiveConsole(no_log, host), no_log, masked)
 
     def _run_module(self, args, task_vars):
         try:

@@ -53,6 +53,17 @@ def test_a_line_that_is_overwritten_is_shown_in_its_last_state(line, shown, monk
     assert last_state(line) == shown and found == [f"  task | {shown}"]
 
 
+def test_the_lines_of_a_play_with_several_hosts_name_theirs(monkeypatch):
+    found = []
+    monkeypatch.setattr(_operation_action, "Display", lambda: SimpleNamespace(display=lambda text, **_options: found.append(text)))
+    monkeypatch.setattr(_operation_action, "PROGRESS_SECONDS", -1)
+    console = _operation_action.LiveConsole(silent=False, host="db\x1b[31m1")
+    for name in ("task", ""):
+        console.line(name, "text")
+    console.progress("1 of 2 pods ready")
+    assert found == ["  [db1] task | text", "  [db1] | text", "  … [db1] 1 of 2 pods ready"]
+
+
 @pytest.mark.parametrize(
     ("content", "stripped", "stripped_lines", "kept_lines"),
     [
