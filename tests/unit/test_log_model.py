@@ -26,6 +26,7 @@ from .model_cluster import VirtualClock
 
 EXAMPLES = scaled(120)
 LINES = (b"", b"a", b"a", b"line", b"\xff\xfe", b"ends\r", b"2026-01-01T00:00:00Z is no timestamp", b"\xe2\x82\xac", b" indented", b"xxxx")
+UNFINISHED = b"no line feed"  # a last line without one
 REST = b"~"  # marks the rest of a line
 REST_SECONDS = 0.0005  # after the begin of its line
 START = 1767225600  # 2026-01-01T00:00:00Z
@@ -223,7 +224,9 @@ class Body:
     def show(self, line):
         if UNAVAILABLE.fullmatch(line[1]):
             return line[1]  # by the kubelet itself
-        return (stamp(line[0], self.container.zone).encode() + b" " if self.query.get("timestamps") == "true" else b"") + line[1] + b"\n"
+        return (
+            (stamp(line[0], self.container.zone).encode() + b" " if self.query.get("timestamps") == "true" else b"") + line[1] + b"\n" * (line[1] != UNFINISHED)
+        )
 
     def close(self):
         """Nothing is open."""

@@ -15,7 +15,7 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.errors impo
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_logs
 
 from .stub_server import Response, StubServer
-from .test_log_model import START, Container, LogNodes, Run, perform, stamp
+from .test_log_model import START, UNFINISHED, Container, LogNodes, Run, perform, stamp
 
 
 def nodes_with(*runs, zone=0, names=("task",)):
@@ -43,6 +43,36 @@ def test_all_containers_and_one_of_them_exclude_each_other():
 def test_a_pod_that_is_not_scheduled_has_no_log():
     _result, error, _console = perform(nodes_with(), {"name": "web-0"})
     assert error.message == "Container 'task' of pod 'web-0' has not started and has no log." and "follow" in error.hint
+
+
+@pytest.mark.parametrize("last", [b"whole", UNFINISHED])
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_a_log_is_the_same_however_it_is_read(last, timestamps):
+    """Its last line may lack a line feed."""
+    runs = [[(1, b"a"), (2, last)], [(3, b"b"), (4, last)]]
+    ways = [{}, {"since_time": "2026-01-01T00:00:00.5Z"}, {"follow": True}]
+    logs = [perform(nodes_with(runs[1]), {"name": "web-0", "timestamps": timestamps} | way)[0]["log"] for way in ways]
+    assert logs == logs[:1] * 3 and logs[0].endswith("\n") == (last != UNFINISHED) and logs[0].count("\n") == 1 + (last != UNFINISHED)
+
+
+def test_a_line_follows_the_unfinished_last_line_of_the_run_before():
+    nodes = nodes_with([(1, b"a"), (2, UNFINISHED)])
+    (container,) = nodes.pods["web-0"]
+    container.policy, container.last_runs, container.runs[0].code = "OnFailure", 2, 1
+    nodes.objects["Pod", "n", "web-0"]["spec"]["restartPolicy"] = "OnFailure"
+    nodes.tick = lambda: None
+    nodes.update("web-0")
+
+    def restart(_seconds):
+        nodes.clock.time += 0.5
+        if len(container.runs) == 1 and nodes.clock.now() > START + 5:
+            container.runs.append(Run(1))
+            container.runs[1].lines, container.runs[1].code = [(START + 6, b"b")], 0
+        nodes.update("web-0")
+
+    nodes.wait = nodes.streams.cancelled.wait = restart
+    result, error, _console = perform(nodes, {"name": "web-0", "follow": True})
+    assert error is None and result["log"] == f"a\n{UNFINISHED.decode()}\nb\n" and result["gaps"] == []
 
 
 INIT_FAILED = {

@@ -44,6 +44,7 @@ class ContainerLog:
         self.file: AtomicFile | None = None
         self._limit = limit
         self.content = bytearray()
+        self._is_open = False  # whether a line has begun
         self.is_truncated = False
         self.follower: LogFollower | None = None
         self.missing: PodwrightError | None = None
@@ -67,6 +68,11 @@ class ContainerLog:
         self.content += data
         if len(self.content) > 2 * self._limit:
             self.truncate()
+
+    def add_line(self, data: bytes, begins: bool, ends: bool) -> None:
+        """Add a line, or a piece of one, without its line feed, which the last line of a log may lack."""
+        self.add(b"\n" * (self._is_open and begins) + data + b"\n" * ends)
+        self._is_open = not ends
 
     def truncate(self) -> None:
         """Remove the oldest lines beyond the limit."""

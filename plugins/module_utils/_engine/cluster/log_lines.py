@@ -29,13 +29,9 @@ def lines_since(response: Any, since: float, timestamps: bool) -> Iterator[bytes
     has_begun = False
     for piece in lines_of(response):
         match = TIMESTAMP.match(piece.content) if piece.begins_line else None
+        has_begun = has_begun or bool(match and (read_timestamp(match[0].strip().decode()) or 0) >= since)
         if has_begun:
-            yield b"\n" * piece.begins_line
-        elif match and (read_timestamp(match[0].strip().decode()) or 0) >= since:
-            has_begun = True
-        if has_begun:
-            yield piece.content[match.end() if match and not timestamps else 0 :]
-    yield b"\n" * has_begun
+            yield piece.content[match.end() if match and not timestamps else 0 :] + b"\n" * piece.ends_line
 
 
 def missing_log(content: bytes | bytearray, pod: str, container: str) -> PodwrightError | None:
@@ -47,10 +43,11 @@ def missing_log(content: bytes | bytearray, pod: str, container: str) -> Podwrig
 
 
 class Piece(NamedTuple):
-    """A line without its line feed, or a piece of a line longer than MAX_LINE."""
+    """A line without its line feed, or a piece of a line longer than MAX_LINE, or an incomplete last line."""
 
     content: bytes
     begins_line: bool
+    ends_line: bool
 
 
 def lines_of(response: Any) -> Iterator[Piece]:
@@ -63,16 +60,16 @@ def lines_of(response: Any) -> Iterator[Piece]:
     for chunk in pieces_of(response, 1 << 16):
         for number, line in enumerate(chunk.split(b"\n")):
             if number:
-                yield Piece(b"".join(parts), begins_line)
+                yield Piece(b"".join(parts), begins_line, True)
                 parts, size, begins_line = [], 0, True
             while size + len(line) > MAX_LINE:
                 cut = MAX_LINE - size
-                yield Piece(b"".join([*parts, line[:cut]]), begins_line)
+                yield Piece(b"".join([*parts, line[:cut]]), begins_line, False)
                 parts, size, begins_line, line = [], 0, False, line[cut:]
             parts.append(line)
             size += len(line)
     if size:
-        yield Piece(b"".join(parts), begins_line)
+        yield Piece(b"".join(parts), begins_line, False)
 
 
 class KnownLines:

@@ -69,6 +69,7 @@ class LogFollower:
 
     Attributes:
         gaps: the gaps found so far.
+        piece: that of the line with which `on_line` is called.
         problem: why the log could not be read at the last attempt, or None.
     """
 
@@ -100,6 +101,7 @@ class LogFollower:
         self._rotations = Rotations()
         self._cancelled = client.streams.cancelled
         self.gaps: list[Gap] = []
+        self.piece = Piece(b"", True, True)
         self.problem: PodwrightError | None = PodwrightError("the API server did not respond", reason="Timeout")
 
     @property
@@ -294,6 +296,7 @@ class LogFollower:
             self._remember(match[1], key)
             self._last_timestamp = timestamp
         self._line_count += 1
+        self.piece = piece
         try:
             self._on_line(piece.content[match.end() :] if match and piece.begins_line else piece.content, self._last_timestamp)
         except Exception as error:

@@ -261,13 +261,14 @@ def _follow(invocation: Invocation, client: Client, log: ContainerLog, deadline:
     prefix = f"{log.pod_name}/{log.container}" if invocation.params["all_containers"] else log.pod_name
 
     def add_line(line: bytes, timestamp: str) -> None:
-        log.add((timestamp.encode() + b" " if invocation.params["timestamps"] else b"") + line + b"\n")
+        piece = follower.piece
+        log.add_line((timestamp.encode() + b" " if shows_timestamps and piece.begins_line else b"") + line, piece.begins_line, piece.ends_line)
         invocation.console.line(prefix if is_one_of_many else "", decode(line))
 
-    options = _first_options(invocation.params)
-    log.follower = LogFollower(client, metadata["namespace"], log.pod_name, metadata["uid"], log.container, add_line, options, deadline)
+    options, shows_timestamps = _first_options(invocation.params), invocation.params["timestamps"]
+    follower = log.follower = LogFollower(client, metadata["namespace"], log.pod_name, metadata["uid"], log.container, add_line, options, deadline)
     with _keep_error(log):
-        log.follower.follow()
+        follower.follow()
     if log.error and is_one_of_many:  # the others may take long
         invocation.console.line(prefix, str(log.error))
 
