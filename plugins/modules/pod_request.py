@@ -159,6 +159,10 @@ content:
   description: Body of the response.
   returned: with O(return_content)
   type: str
+content_b64:
+  description: Body of the response in base64.
+  returned: with O(return_content), if the body is not valid in its character set
+  type: str
 truncated:
   description: Whether the response exceeded the maximum size.
   returned: for an HTTP response

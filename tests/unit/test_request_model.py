@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import socket
@@ -143,6 +144,7 @@ def check(item, own, answered, is_sent, check_mode, trace):
     assert own["status"] == status and own["failed"] == (status not in item["status_code"]), trace
     if item["return_content"]:
         assert own["content"] == body.decode("utf-8", "replace"), trace
+        assert base64.b64decode(own.get("content_b64", "")) == (body if b"\xff" in body else b""), trace
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from ..cluster.streams import shut_down
 from ..cluster.tls import verify_as_go
 from ..files import searched_in
-from ..text import decode
 from ..threads import Deadline
 
 if TYPE_CHECKING:
@@ -76,8 +75,21 @@ class HttpResponse:
     @property
     def text(self) -> str:
         """The content in the character set that the header Content-Type names, else in UTF-8; what is invalid is replaced by U+FFFD."""
+        return self.content.decode(self._charset, "replace")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the text has all of the content."""
+        try:
+            self.content.decode(self._charset)
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    @property
+    def _charset(self) -> str:
         named = _CHARSET.search(self.headers.get("content-type", ""))
-        return self.content.decode(named[1], "replace") if named else decode(self.content)
+        return named[1] if named else "utf-8"
 
 
 class _Head:

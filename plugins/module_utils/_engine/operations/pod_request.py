@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import time
@@ -217,6 +218,7 @@ def _read_response(response: HttpResponse, each: Exchange) -> None:
     fields |= {"status": response.status, "redirected": False, "msg": f"{response.status} {response.reason}".strip()}
     if options["return_content"]:
         fields["content"] = response.text
+        fields |= {} if response.is_text else {"content_b64": base64.b64encode(response.content).decode()}
     if "json" in fields.get("content_type", ""):
         try:
             fields["json"] = json.loads(response.content)
