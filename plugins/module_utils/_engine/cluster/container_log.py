@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..values import Manifest
     from .client import Client
     from .log_gaps import Gap
+    from .log_lines import Piece
     from .logs import LogFollower
 
 READING_SECONDS = 60  # for the end of a log: that of a container that writes as fast as it is read has none
@@ -69,10 +70,10 @@ class ContainerLog:
         if len(self.content) > 2 * self._limit:
             self.truncate()
 
-    def add_line(self, data: bytes, begins: bool, ends: bool) -> None:
-        """Add a line, or a piece of one, without its line feed, which the last line of a log may lack."""
-        self.add(b"\n" * (self._is_open and begins) + data + b"\n" * ends)
-        self._is_open = not ends
+    def add_line(self, data: bytes, piece: Piece) -> None:
+        """Add a line as it is shown, or a piece of one; the last line of a log may lack its line feed."""
+        self.add(b"\n" * (self._is_open and piece.begins_line) + data + b"\n" * piece.ends_line)
+        self._is_open = not piece.ends_line
 
     def truncate(self) -> None:
         """Remove the oldest lines beyond the limit."""

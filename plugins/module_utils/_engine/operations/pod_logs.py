@@ -262,7 +262,7 @@ def _follow(invocation: Invocation, client: Client, log: ContainerLog, deadline:
 
     def add_line(line: bytes, timestamp: str) -> None:
         piece = follower.piece
-        log.add_line((timestamp.encode() + b" " if shows_timestamps and piece.begins_line else b"") + line, piece.begins_line, piece.ends_line)
+        log.add_line((timestamp.encode() + b" " if shows_timestamps and piece.begins_line else b"") + line, piece)
         invocation.console.line(prefix if is_one_of_many else "", decode(line))
 
     options, shows_timestamps = _first_options(invocation.params), invocation.params["timestamps"]
