@@ -45,7 +45,7 @@ options:
       - Service of the pods, a name or a mapping with C(name) and C(ports), each port a number or C({port, target_port, name, protocol}). C(ports) defaults
         to the ports of the container.
       - A rollout deletes a Service that this option does not name any more.
-      - The ports belong to the version. They change when its pods are ready, and a return to another version restores those of that version.
+      - The Service belongs to the version. Its ports change when the pods are ready, and a return to another version restores the Service of that version.
       - A Service that another tool created is refused, unless it has the label C(podwright.io/deployment) with O(name) as its value.
     type: raw
   strategy:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.deployments import rolling
 from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.generations import Generations
-from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.rolling import Rolling
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import ROLLED_BACK, SERVED
 
 from .fake_cluster import Killed
@@ -128,7 +128,7 @@ def test_promote_completes_the_change_of_the_strategy(session, incomplete):
 @pytest.mark.parametrize("state", ["promoted", "aborted"])
 def test_a_strategy_that_has_been_replaced_is_not_brought_into_service_again(session, killed_in, state):
     deploy(session, 1)
-    killed_in(rollout(2, "rolling"), Rolling, "remove_route_split")
+    killed_in(rollout(2, "rolling"), rolling, "remove_route_split")
     result, error = session.perform(rollout(2, state=state))
     assert error is None and session.cluster.images() == ["app:2"] * 2 and result["active"] == "rolling"
     assert images(session) == {"app:2"} | ({"app:1"} if state == "aborted" else set())
@@ -208,3 +208,78 @@ def test_check_mode_wakes_a_version_that_an_autoscaler_scales(session):
     session.autoscale(3)
     deploy(session, 2, strategy="canary")
     assert session.perform(rollout(1, "canary"), check_mode=True)[1] is None
+
+
+# -- the Service that belongs to a version ------------------------------------------------------------------------
+
+
+def names(session):
+    """The names of the Services, and of the generations that they select."""
+    found = {item["metadata"]["name"]: item["spec"]["selector"] for item in session.own("Service")}
+    active = {item["spec"]["selector"]["matchLabels"]["podwright.io/generation"] for item in session.active()}
+    assert all(selector.get("podwright.io/generation") in active for selector in found.values())
+    return sorted(found)
+
+
+def behind(name, version, strategy="rolling", **options):
+    service = {"name": name, "ports": [{"port": 80, "target_port": 8080 + version}]}
+    return rollout(version, strategy, **({"service": service if name else None} | options))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "before", "after"),
+    [(strategy, "front", "other") for strategy in ("rolling", "blue_green", "canary")] + [("rolling", "front", None), ("rolling", None, "other")],
+)
+def test_a_version_returns_with_its_service(session, strategy, before, after):
+    for name, version in ((before, 1), (after, 2)):
+        assert session.perform(behind(name, version, strategy))[1] is None and names(session) == ([name] if name else [])
+    back = behind(None, 0, state="rolled_back")
+    predicted, _error = session.perform(back, check_mode=True)
+    result, error = session.perform(back)
+    assert error is None and names(session) == ([before] if before else []) and session.cluster.images() == (["app:1"] * 2 if before else [])
+    done, expected = ([(step["action"], step["name"]) for step in run["plan"] if step["kind"] == "Service"] for run in (result, predicted))
+    assert done == expected and ("delete", after) in done if after else ("create", before) in done
+    session.cluster.settle()
+    assert not session.perform(back)[0]["changed"]
+
+
+@pytest.mark.parametrize("rolls_back", [True, False])
+def test_the_service_of_a_version_that_failed_is_deleted(session, rolls_back):
+    assert session.perform(behind("front", 1))[1] is None
+    session.cluster.fates["app:2"] = "never"
+    assert session.perform(behind("other", 2, rollback_on_failure=rolls_back))[1].reason == "WaitFailed"
+    if not rolls_back:
+        assert session.perform(behind("other", 2, state="aborted"))[1] is None
+    assert names(session) == ["front"] and session.cluster.images() == ["app:1"] * 2
+
+
+def test_a_promoted_version_has_its_service_alone(session):
+    assert session.perform(behind("front", 1))[1] is None and session.perform(behind("other", 2, state="paused"))[1] is None
+    assert session.perform(behind("other", 2, state="promoted"))[1] is None and names(session) == ["other"]
+    assert not session.perform(behind("other", 2))[0]["changed"]
+
+
+def test_an_aborted_canary_leaves_the_service_before_it(session):
+    assert session.perform(behind("front", 1, "canary", service={"name": "front", "ports": [80]}))[1] is None
+    steps = {"service": {"name": "other", "ports": [80]}, "canary": canary({"weight": 50, "pause": True})}
+    assert session.perform(behind("other", 2, "canary", **steps))[1] is None
+    assert session.perform(behind("other", 2, "canary", state="aborted"))[1] is None
+    assert names(session) == ["front"] and session.cluster.images() == ["app:1"] * 2
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green"])
+def test_a_return_to_a_service_that_belongs_to_somebody_else_is_refused(session, strategy):
+    assert session.perform(behind("front", 1, strategy))[1] is None and session.perform(behind("other", 2, strategy))[1] is None
+    session.cluster.add({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"}, "spec": {"selector": {"a": "b"}}})
+    _result, error = session.perform(behind("other", 2, state="rolled_back"))
+    assert error.reason == "NotOurs" and names(session) == ["other"] and session.cluster.images() == ["app:2"] * 2
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue_green"])
+def test_a_version_of_an_earlier_collection_keeps_the_service_that_exists(session, strategy):
+    assert session.perform(behind("front", 1, strategy))[1] is None
+    for item in [*session.own("Deployment"), *session.cluster.of_kind("ReplicaSet")]:
+        item["metadata"]["annotations"]["podwright.io/service-ports"] = '[{"port": 80, "protocol": "TCP", "targetPort": 8081}]'
+    assert session.perform(behind("front", 2, strategy))[1] is None
+    assert session.perform(behind("front", 2, state="rolled_back"))[1] is None
+    assert names(session) == ["front"] and session.cluster.service()["spec"]["ports"][0]["targetPort"] == 8081

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
+from ansible_collections.podwright.core.plugins.module_utils._engine.deployments.services import noted_service
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.labels import (
     ACTIVE,
     DEPLOYMENT,
@@ -103,12 +104,17 @@ class Session:
     def promised(self, params):
         """The number of pods that must serve at any time."""
         live = [item for item in self.cluster.of_kind("Deployment") if item in self.active()]
-        if params["state"] == "absent" or not live or not params["service"]:
+        if params["state"] == "absent" or not live or not params["service"] or self.may_lose_its_service(params):
             return 0
         wanted = live[0]["spec"]["replicas"] if params["state"] not in ("present", "paused") else min(live[0]["spec"]["replicas"], self.replicas_of(params))
         unavailable = max(live[0]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], params["max_unavailable"])
         ready = [pod for pod in self.cluster.selected() if labels_of(live[0])[GENERATION] == labels_of(pod)[GENERATION]]
         return max(0, min(len(ready), wanted) - unavailable)
+
+    def may_lose_its_service(self, params):
+        """Whether a run can return to a version that has no Service."""
+        returns = params["rollback_on_failure"] or params["state"] not in ("present", "paused")
+        return returns and any(noted_service(item) == ("", []) for kind in ("Deployment", "ReplicaSet") for item in self.cluster.of_kind(kind))
 
     def autoscale(self, replicas):
         """Another client creates an autoscaler for the Deployment in service, which scales it at once."""

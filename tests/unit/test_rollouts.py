@@ -611,7 +611,7 @@ def test_a_revision_whose_ports_are_unknown_is_a_warning(session):
     console = Console()
     with session.patches():
         attempt(pod_deployment.OPERATION, Invocation(complete(rollout(2, state="rolled_back")), False, False, console, session.cluster))
-    assert ["those of revision 1, which an earlier Podwright created, are unknown" in text for text in console.warnings] == [True]
+    assert ["that of revision 1, which an earlier Podwright created, is unknown" in text for text in console.warnings] == [True]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from .deployer import DEPLOYMENT_KIND, ROUTE
 from .generations import Generations
 from .manifests import build_route, build_service, canary_replicas
 from .services import moved_target, ports_of
+from .traffic import remove_route_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +102,7 @@ class Canary(Generations):
         if self._options.get("route"):
             self.apply(*self._build_split(generation, weight), wait=False)
         else:
-            self.remove_route_split()
+            remove_route_split(self)
             # The Service will select the pods of all generations, so that the others must have none.
             self.wait(self.scale_to_zero(other for other in self.deployments if other not in (generation, self.active)))
             self.apply(self._build_stable({DEPLOYMENT: self.name}), wait=False)

@@ -29,7 +29,6 @@ from .autoscalers import is_autoscaled
 from .foresight import Foresight
 from .manifests import build_deployment, service_name
 from .options import ROLLING, TEMPLATE_OPTIONS
-from .services import on_its_port, ports_of, with_backends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -291,29 +290,6 @@ class Deployer(ABC):
             error.message += f"\n{give_up()}"
         except PodwrightError as failure:
             error.message += f"\nReturning to the previous revision failed, too: {failure}"
-
-    def delete_other_services(self) -> None:
-        """Delete the Services that the option does not name any more; routes to them lead to the one that it names. Raises: PodwrightError."""
-        obsolete = {item["metadata"]["name"]: item for item in self.services if item["metadata"]["name"] != service_name(self.params)}
-        for route in self.routes() if obsolete else ():
-            if not self.service or self.service["metadata"]["name"] in obsolete:
-                self.delete(route, "it has no Service any more")
-                continue
-            body = with_backends(route, lambda ref: on_its_port(ref | {"name": service_name(self.params)} if ref["name"] in obsolete else ref, self.service))
-            self.patch(route, body, "the Service has another name")
-        for item in obsolete.values():
-            self.delete(item, "the option service does not name it any more")
-
-    def remove_route_split(self) -> None:
-        """Route all traffic to the Service again, on a port that it has, and delete the Service of the canary. Raises: PodwrightError."""
-        names = [item["metadata"]["name"] for item in self.canary_services]
-        services = [(change.before, change.after) for change in self.changes if change.kind == SERVICE]
-        is_moved = any(before and after and ports_of(before) != ports_of(after) for before, after in services)
-        for route in self.routes(is_optional=not names) if names or is_moved else ():
-            body = with_backends(route, lambda ref: None if ref["name"] in names else on_its_port(ref, self.service))
-            self.patch(route, body, "all traffic is routed to the Service")
-        for item in self.canary_services:
-            self.delete(item, "it receives no traffic")
 
     # -- errors -----------------------------------------------------------------------------------------------
 

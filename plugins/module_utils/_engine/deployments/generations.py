@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..cluster.client import JSON_PATCH, MANAGER, MERGE_PATCH
+from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.kinds import SERVICE
 from ..errors import PodwrightError, option_error
 from ..objects.labels import ACTIVE, DEPLOYMENT, GENERATION, REVISION, ROLLED_BACK, SERVED, STEP, STEP_SINCE, STRATEGY, annotation_of, number_of
@@ -15,9 +15,10 @@ from .autoscalers import is_autoscaled
 from .deployer import DEPLOYMENT_KIND, Deployer, replicas_of
 from .foresight import patched
 from .history import kept_for_rollback, revision_of, was_in_service
-from .manifests import build_service, generation_of, share_of
+from .manifests import build_service, generation_of, service_name, share_of
 from .options import CANARY, ROLLING
-from .services import backends_of, note_of, noted_ports, ports_of, redirect, selector_in
+from .services import UNKNOWN, backends_of, note_of, noted_service, selector_in
+from .traffic import delete_other_services, remove_route_split, select_generation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
     from ..tasks.task_spec import TaskSpec
-    from ..values import Manifest, Options, Patch, Result
+    from ..values import Manifest, Options, Result
 
 
 class Generations(Deployer):
@@ -160,11 +161,13 @@ class Generations(Deployer):
         """Apply the Service with a selector of that generation alone, and clean up the others. Raises: PodwrightError."""
         before, service = self.active, build_service(self.params, self._selector_of(generation), generation)
         self._mark(before, generation)
-        if before and self.service and service and ports_of(self.service) != ports_of(service) and noted_ports(self.deployments[before]) is None:
-            self.patch(self.deployments[before], {"metadata": {"annotations": note_of(self.service)}}, "the ports of its Service are noted")
+        left = next((item for item in self.services if item["metadata"]["name"] != service_name(self.params)), self.service)
+        is_unknown = before is not None and (noted_service(self.deployments[before]) or UNKNOWN).name is None
+        if before and is_unknown and left and note_of(left) != note_of(service):
+            self.patch(self.deployments[before], {"metadata": {"annotations": note_of(left)}}, "its Service is noted")
         self.apply(service, wait=False)
         self._check_switch(generation)
-        self.delete_other_services()
+        delete_other_services(self, service_name(self.params))
         self._clean_up(generation, before)
 
     def _mark(self, *generations: str | None) -> None:
@@ -191,7 +194,7 @@ class Generations(Deployer):
         selected = selector_in(self.service).get(GENERATION) if self.service else None
         running = [other for other in self.deployments if replicas_of(self.deployments[other])]
         if selected and running and selected not in running and (selected != generation or generation not in self.deployments):
-            self._select(generation if generation in running else max(running, key=self._revision_of))
+            select_generation(self, generation if generation in running else max(running, key=self._revision_of))
 
     def _selector_of(self, generation: str) -> dict[str, str]:
         return {DEPLOYMENT: self.name, GENERATION: generation}
@@ -202,7 +205,7 @@ class Generations(Deployer):
         Args:
             before: the generation that was in service before.
         """
-        self.remove_route_split()
+        remove_route_split(self)
         done, newer = len(self.changes), self._newer_than(generation)
         kept = kept_for_rollback(self.deployments, generation, before)
         if self.params["state"] in ("rolled_back", "promoted"):
@@ -263,8 +266,8 @@ class Generations(Deployer):
         """Delete the generations that are not in service yet; the active one keeps all its pods. Raises: PodwrightError."""
         active = self._require_active()
         if self.preview:
-            self._select(active)
-            self.remove_route_split()
+            select_generation(self, active)
+            remove_route_split(self)
             self.delete_generations(self._newer_than(active))
 
     def roll_back(self) -> None:
@@ -296,22 +299,9 @@ class Generations(Deployer):
         self.observe_changes()
         self.check_rollout(generation, replicas)
         self._mark(active, generation)
-        self._select(generation)
+        select_generation(self, generation)
         self._check_switch(generation)
         self._clean_up(generation, active)
-
-    def _select(self, generation: str) -> None:
-        """Switch the live Service to a generation, with its ports, in one write. Raises: PodwrightError."""
-        selector, ports = self._selector_of(generation), noted_ports(self.deployments[generation])
-        path = f"/metadata/annotations/{ACTIVE.replace('/', '~1')}"
-        body: Patch = [{"op": "add", "path": "/spec/selector", "value": selector}, {"op": "add", "path": path, "value": generation}]
-        for service in list(self.services):
-            if ports and ports_of(service) != ports:
-                # Applied and not patched: the next version must be able to remove a port.
-                self.apply(redirect(service, selector, ports, generation), wait=False)
-            elif selector_in(service) != selector or (annotation_of(service, ACTIVE) or ROLLING) != generation:
-                annotations = [] if service["metadata"].get("annotations") else [{"op": "add", "path": "/metadata/annotations", "value": {}}]
-                self.patch(service, annotations + body, "all traffic is switched to one generation", JSON_PATCH)
 
     # -- status -----------------------------------------------------------------------------------------------
 

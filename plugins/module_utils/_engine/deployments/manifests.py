@@ -71,8 +71,8 @@ def build_deployment(spec: TaskSpec, params: Options, profile: str, generation: 
     name = deployment_name(params["name"], generation)
     metadata = {"name": name, "labels": MANAGED | own}
     service = build_service(params, {})
-    annotations = ({REVISION: str(revision), STRATEGY: params["strategy"]} if revision else {}) | (note_of(service) if service else {})
-    metadata |= {"annotations": annotations} if annotations else {}
+    annotations = ({REVISION: str(revision), STRATEGY: params["strategy"]} if revision else {}) | note_of(service)
+    metadata |= {"annotations": annotations}
     manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment}
     return rename_secret(manifest, lasting_name(name, spec.options)) if secret_name(manifest) else manifest
 

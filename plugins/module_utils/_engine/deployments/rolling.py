@@ -18,7 +18,8 @@ from ..text import parse_integer
 from .deployer import DEPLOYMENT_KIND, SUPERSEDED, Deployer
 from .manifests import build_service, service_name
 from .options import ROLLING
-from .services import leads_elsewhere, moved_target, noted_ports, ports_of, redirect, selector_in
+from .services import UNKNOWN, build_noted, leads_elsewhere, moved_target, noted_service, ports_of, selector_in
+from .traffic import delete_other_services, remove_route_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,12 +43,12 @@ class Rolling(Deployer):
             if self.params["rollback_on_failure"] and error.reason != SUPERSEDED:
                 self._roll_back_after(error, before)
             raise
-        self.remove_route_split()
+        remove_route_split(self)
         for generation in self._generations():
             self.delete(self.deployments[generation], "another strategy created it")
         if any(item["metadata"]["name"] != service_name(self.params) for item in self.services):
             self.observe_changes()  # the new Service, to which routes will lead
-        self.delete_other_services()
+        delete_other_services(self, service_name(self.params))
 
     def _roll_back_after(self, error: PodwrightError, before: int | None) -> None:
         """Restore what was in service before a failed rollout of this run.
@@ -139,14 +140,31 @@ class Rolling(Deployer):
         return next((change.after for change in reversed(self.changes) if change.kind == DEPLOYMENT_KIND), None)
 
     def _bring_into_service(self, live: Manifest) -> None:
-        """Wait for the pods of a Deployment, then give the Service the ports that belong to them. Raises: PodwrightError."""
-        ports = noted_ports(live)
-        moved = [redirect(item, selector_in(item), ports) for item in self.services if ports and ports_of(item) != ports]
-        self.wait([live], is_optional=not moved)
-        if moved:
-            self.apply(*moved, wait=False)
+        """Wait for the pods of a Deployment, then restore the Service that belongs to them. Raises: PodwrightError."""
+        name, restored = (noted_service(live) or UNKNOWN).name, self._restored_services(live)
+        others = [item for item in self.services if name not in (None, item["metadata"]["name"])]
+        self.wait([live], is_optional=not (restored or others))
+        if restored:
+            self.apply(*restored, wait=False)
+        if restored or others:
             self.observe_changes()
-            self.remove_route_split()
+        if others:
+            delete_other_services(self, name)
+            self.observe_changes()
+        if restored:
+            remove_route_split(self)
+
+    def _restored_services(self, item: Manifest) -> list[Manifest]:
+        """The Services as they belong to a version, by its Deployment or ReplicaSet, without those that are so. Raises: PodwrightError."""
+        name, ports = noted_service(item) or UNKNOWN
+        selectors = {service["metadata"]["name"]: selector_in(service) for service in self.services if name in (None, service["metadata"]["name"])}
+        right = [service["metadata"]["name"] for service in self.services if not ports or ports_of(service) == ports]
+        if name and not selectors:
+            selectors[name] = self.deployments[ROLLING]["spec"]["selector"]["matchLabels"]
+        restored = [build_noted(found, self.name, selector, ports) for found, selector in selectors.items() if found not in right]
+        for manifest in restored:
+            self.check_owner(SERVICE, manifest)
+        return restored
 
     def promote(self) -> None:
         """Resume a paused rollout. Raises: PodwrightError."""
@@ -249,7 +267,8 @@ class Rolling(Deployer):
         spec |= {"template": _template_of(known[revision]), "paused": False}
         note = annotation_of(known[revision], PORTS)
         if not note and annotation_of(live, PORTS):
-            self.console.warn(f"The ports of the Service are left as they are: those of revision {revision}, which an earlier Podwright created, are unknown.")
+            self.console.warn(f"The Service is left as it is: that of revision {revision}, which an earlier Podwright created, is unknown.")
+        self._restored_services(known[revision])  # refused before the first write, if one is
         annotations = {ROLLED_BACK: f"{revision}@{latest}"} | ({PORTS: note} if note else {})
         metadata = {"name": self.name, "labels": settings["metadata"]["labels"], "annotations": annotations}
         self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}, wait=False)

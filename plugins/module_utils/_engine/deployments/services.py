@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..objects.labels import ACTIVE, DEPLOYMENT, MANAGED, PORTS, annotation_of, label_of
+from ..objects.labels import ACTIVE, DEPLOYMENT, MANAGED, PORTS, annotation_of
 from ..tasks.field_names import camelize
 from ..text import MAX_PORT, parse_integer
 
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from ..values import Manifest, Options
 
 _FIELDS = ("name", "port", "targetPort", "protocol")
+
+
+class Noted(NamedTuple):
+    """The Service of a version; the name is empty if it has none, and None if an earlier version of this collection has noted the ports only."""
+
+    name: str | None
+    ports: list[Manifest]
+
+
+UNKNOWN = Noted(None, [])
 
 
 def selector_in(service: Manifest) -> dict[str, str]:
@@ -28,16 +38,18 @@ def ports_of(service: Manifest) -> list[Manifest]:
     return [{name: port[name] for name in _FIELDS if port.get(name)} for port in service["spec"].get("ports") or []]
 
 
-def note_of(service: Manifest) -> dict[str, str]:
-    """The annotation of a Deployment for the ports of its Service. The controller of Deployments copies it to the ReplicaSet of that version."""
-    return {PORTS: json.dumps(ports_of(service), sort_keys=True)}
+def note_of(service: Manifest | None) -> dict[str, str]:
+    """The annotation of a Deployment for its Service, or for none. The controller of Deployments copies it to the ReplicaSet of that version."""
+    noted = {"name": service["metadata"]["name"], "ports": ports_of(service)} if service else {"name": ""}
+    return {PORTS: json.dumps(noted, sort_keys=True)}
 
 
-def noted_ports(item: Manifest) -> list[Manifest] | None:
-    """The ports of the Service of a version, by its Deployment or ReplicaSet; None if an earlier version of this collection has created that."""
+def noted_service(item: Manifest) -> Noted | None:
+    """The Service of a version, by its Deployment or ReplicaSet; None if an earlier version of this collection has created that."""
     try:
-        ports = json.loads(annotation_of(item, PORTS) or "null")
-        return ports_of({"spec": {"ports": ports}}) if ports else None
+        noted = json.loads(annotation_of(item, PORTS) or "null")
+        name, ports = (None, noted) if isinstance(noted, list) else (str(noted["name"]), noted.get("ports"))
+        return Noted(name, ports_of({"spec": {"ports": ports}})) if ports or name == "" else None
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
@@ -47,14 +59,13 @@ def leads_elsewhere(live: Manifest, desired: Manifest) -> bool:
     return selector_in(live) != selector_in(desired) or ports_of(live) != ports_of(desired)
 
 
-def redirect(service: Manifest, selector: dict[str, str], ports: list[Manifest], active: str | None = None) -> Manifest:
-    """The manifest of a live Service that leads elsewhere.
+def build_noted(name: str, deployment: str | None, selector: dict[str, str], ports: list[Manifest], active: str | None = None) -> Manifest:
+    """The manifest of the Service of a version that returns.
 
     Args:
         active: the generation in service, which is stored as an annotation.
     """
-    metadata = {"name": service["metadata"]["name"], "labels": MANAGED | {DEPLOYMENT: label_of(service, DEPLOYMENT)}}
-    metadata |= {"annotations": {ACTIVE: active}} if active else {}
+    metadata = {"name": name, "labels": MANAGED | {DEPLOYMENT: deployment}} | ({"annotations": {ACTIVE: active}} if active else {})
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": selector, "ports": ports}}
 
 

@@ -22,7 +22,7 @@ KEEPS_RECORD = "podwright.io/keeps-record"
 TTL, RESOURCES, MAX_DEPTH, MAX_CHILDREN = (f"podwright.io/{name}" for name in ("ttl", "resources", "max-depth", "max-children"))
 
 # Deployments: the labels of all objects and of those of one generation; the annotations for the revision, the active generation, the step of a
-# canary and its start, the generations that were rolled back, those that were in service, the strategy, and the ports of the Service.
+# canary and its start, the generations that were rolled back, those that were in service, the strategy, and the Service.
 DEPLOYMENT, GENERATION = (f"podwright.io/{name}" for name in ("deployment", "generation"))
 REVISION, ACTIVE, STEP, STEP_SINCE, ROLLED_BACK, SERVED, STRATEGY, PORTS = (
     f"podwright.io/{name}" for name in ("revision", "active", "step", "step-since", "rolled-back", "served", "strategy", "service-ports")
