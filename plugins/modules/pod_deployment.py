@@ -13,6 +13,7 @@ description:
   - The progress of a rollout is stored on the objects, so the next run resumes one that was interrupted.
   - A pod without a O(readiness_probe) counts as ready after it has run for two seconds.
   - The container is named C(task), as in M(podwright.core.task_pod).
+  - O(definition) is the manifest of a Pod, and O(patches) change it; the other fields of the Deployment are set by options.
 extends_documentation_fragment:
   - podwright.core.connection
   - podwright.core.pod

@@ -85,6 +85,10 @@ def canary(*steps, **entry):
         ({"min_ready_seconds": 600}, "min_ready_seconds: must be less than progress_deadline (600), got 600."),
         ({"max_surge": "0%"}, "max_surge: must be greater than 0 if max_unavailable is 0."),
         ({"termination_grace_period": 5}, "termination_grace_period: must be greater than drain_seconds (5), got 5."),
+        ({"definition": {"kind": "Deployment"}}, "definition.kind: must be Pod."),
+        ({"definition": {"spec": {"revisionHistoryLimit": 0}}}, "definition.spec.revisionHistoryLimit: unknown field of a Pod."),
+        ({"definition": {"spec": {"template": {}}}}, "definition.spec.template: unknown field of a Pod. definition and patches are for the manifest of a Pod"),
+        ({"patches": [{"op": "add", "path": "/spec/paused", "value": True}]}, "patches[0].path: unknown field of a Pod, spec.paused."),
         (canary({"weight": 100}), "canary.steps[0].weight: must be between 1 and 99, got 100."),
         (canary({"weight": 50}, {"weight": 20}), "canary.steps[1].weight: must be between 50 and 99, got 20."),
         (canary({"weight": 50, "pause": "later"}), "canary.steps[0].pause: must be a number of seconds or true, got 'later'."),
@@ -104,6 +108,7 @@ def canary(*steps, **entry):
 )
 def test_invalid_options_are_named(given, message):
     validate(options(**canary({"weight": 20}, {"weight": 20, "pause": True}, command="true", success=" == 0 ")))
+    validate(options(definition={"kind": "Pod", "spec": {}}, patches=[{"op": "add", "path": "/spec/hostname", "value": "a"}, {"op": "test"}]))
     for server in ("http://a", "https://user:p%20w@[::1]:9090/prometheus", "prometheus:9090", "monitoring/prometheus:web"):
         validate(options(**canary(prometheus=PROMETHEUS | {"server": server}, success="< 1")))
     with pytest.raises(PodwrightError) as invalid:

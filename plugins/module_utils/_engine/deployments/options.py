@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CANARY_SUFFIX = "-canary"  # of a second Service, for a route that splits the traffic
 ROLLING, BLUE_GREEN, CANARY = "rolling", "blue_green", "canary"
 _TASKS_ONLY = ("stdin", "parent", "max_depth", "max_children", "network", "queue", "restart_policy")
+_DEPLOYMENT_FIELDS = ("template", "selector", "replicas", "strategy", "minReadySeconds", "revisionHistoryLimit", "paused", "progressDeadlineSeconds")
 TEMPLATE_OPTIONS: dict[str, dict[str, Any]] = {name: spec for name, spec in {**CONTAINER_OPTIONS, **POD_OPTIONS}.items() if name not in _TASKS_ONLY}
 
 _STEP = {"weight": {"type": "int", "required": True}, "pause": {"type": "raw", "default": 0}}
@@ -70,6 +71,7 @@ def validate(params: Options) -> None:
         raise option_error("max_surge", "must be greater than 0 if max_unavailable is 0.")
     if (ready := params["min_ready_seconds"]) is not None and ready >= params["progress_deadline"]:
         raise option_error("min_ready_seconds", f"must be less than progress_deadline ({params['progress_deadline']}), got {ready}.")
+    _validate_definition(params["definition"], params["patches"])
     _validate_service(params["service"], 63 - len(CANARY_SUFFIX) if (params["canary"] or {}).get("route") else 63)
     grace, drain = params.get("termination_grace_period"), params["drain_seconds"]
     if params["service"] and drain and grace is not None and grace <= drain:
@@ -78,6 +80,21 @@ def validate(params: Options) -> None:
     _validate_steps(canary.get("steps") or [])
     for number, entry in enumerate(canary.get("analysis") or []):
         _validate_analysis(f"canary.analysis[{number}]", entry)
+
+
+def _validate_definition(definition: Options | None, patches: list[Options] | None) -> None:
+    """Check that they are of a Pod, and not of a Deployment. Raises: PodwrightError."""
+    hint = "definition and patches are for the manifest of a Pod; the options of this module set the other fields of the Deployment."
+    given = definition or {}
+    if given.get("kind") not in (None, "Pod"):
+        raise option_error("definition.kind", "must be Pod.", hint)
+    spec = given.get("spec")
+    if found := next((name for name in _DEPLOYMENT_FIELDS if isinstance(spec, dict) and name in spec), None):
+        raise option_error(f"definition.spec.{found}", "unknown field of a Pod.", hint)
+    for number, patch in enumerate(patches or []):
+        names = str(patch.get("path")).split("/")[1:3]
+        if names[:1] == ["spec"] and names[-1] in _DEPLOYMENT_FIELDS:
+            raise option_error(f"patches[{number}].path", f"unknown field of a Pod, {'.'.join(names)}.", hint)
 
 
 def _validate_service(service: Any, longest: int) -> None:
