@@ -85,7 +85,7 @@ options:
     type: bool
     default: false
   revision:
-    description: Revision to which O(state=rolled_back) returns.
+    description: Revision to which O(state=rolled_back) returns, at least 1. Without it, the previous one.
     type: int
   canary:
     description: Steps of a canary rollout.

@@ -70,6 +70,12 @@ def test_malformed_result_of_prometheus_is_an_error(data, monkeypatch):
     assert caught.value.reason == "NoPrometheus"
 
 
+def test_a_revision_is_at_least_1():
+    check_ranges(pod_deployment.ARGUMENTS, {"revision": 1})
+    with pytest.raises(PodwrightError, match="revision: must be 1 or greater, got 0"):
+        check_ranges(pod_deployment.ARGUMENTS, {"revision": 0})
+
+
 @pytest.mark.parametrize("name", ["replicas", "current_replicas", "min_replicas", "max_replicas", "target_cpu", "target_memory"])
 def test_replicas_fit_into_the_fields_of_kubernetes(name):
     for arguments in (pod_autoscale.ARGUMENTS, pod_deployment.ARGUMENTS) if name == "replicas" else (pod_autoscale.ARGUMENTS,):

@@ -140,6 +140,7 @@ _RANGES = {
     **dict.fromkeys(("replicas", "current_replicas", "min_replicas"), (0, 2**31 - 1)),
     **dict.fromkeys(("max_replicas", "target_cpu", "target_memory"), (1, 2**31 - 1)),
     "concurrency": (1, _MANY),
+    "revision": (1, LARGEST),
 }
 
 
