@@ -240,6 +240,16 @@ def test_an_unknown_revision_comes_with_those_that_exist(session, strategy):
     assert error is None and result["changed"] and set(session.cluster.images()) == {"app:1"}
 
 
+@pytest.mark.parametrize("state", ["rolled_back", "promoted", "aborted"])
+def test_a_service_that_somebody_has_deleted_is_created_by_present(session, state):
+    deploy(session, 1, 2)
+    del session.cluster.objects["Service", NAMESPACE, "web"]
+    error = refused(session, rollout(2, state=state))
+    assert str(error).startswith("Deployment 'web' in namespace 'shop' has no Service any more. Run its task with state present")
+    deploy(session, 2)
+    assert session.cluster.images() == ["app:2"] * 2
+
+
 def test_abort_returns_to_the_revision_in_service_after_several_failures(session):
     deploy(session, 1, strategy="rolling")
     for version in (2, 3):

@@ -293,9 +293,8 @@ class Deployer(ABC):
 
     # -- errors -----------------------------------------------------------------------------------------------
 
-    def missing(self, fault: str) -> PodwrightError:
+    def missing(self, fault: str, hint: str = "Check name and namespace, or create the deployment with state present.") -> PodwrightError:
         """The error for a deployment that lacks what the state requires."""
-        hint = "Check name and namespace, or create the deployment with state present."
         return PodwrightError(f"Deployment '{self.name}' in namespace '{self.namespace}' {fault}.", reason="NothingToDo", hint=hint)
 
     def superseded(self, generation: str, what: str) -> PodwrightError:

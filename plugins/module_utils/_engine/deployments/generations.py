@@ -63,6 +63,8 @@ class Generations(Deployer):
         return revision_of(self.deployments, generation)
 
     def _require_active(self) -> str:
+        if self.deployments and not self.service:
+            raise self.missing("has no Service any more", "Run its task with state present, which creates the Service.")
         if self.active is None:
             raise self.missing("has no generation in service")
         return self.active
