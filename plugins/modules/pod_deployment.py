@@ -68,7 +68,9 @@ options:
     type: raw
     default: 0
   progress_deadline:
-    description: Seconds without progress after which a rollout fails.
+    description:
+      - Seconds without progress after which a rollout fails.
+      - Kubernetes does not always count them while pods return to an earlier revision, such as one that failed before. Then O(wait_timeout) applies.
     type: int
     default: 600
   min_ready_seconds:
