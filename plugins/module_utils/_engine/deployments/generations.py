@@ -104,7 +104,7 @@ class Generations(Deployer):
         self._own = generation
         manifest = self.build(spec, generation, replicas, self._choose_revision(generation))
         if generation in self.deployments and self.deployments[generation]["spec"].get("paused"):
-            manifest["spec"]["paused"] = False  # a Deployment that somebody paused counts as ready, whatever its pods are
+            manifest["spec"]["paused"] = False  # somebody has paused it, so that it would keep its earlier pods
         if generation in self.deployments and generation != self.active and annotation_of(self.deployments[generation], ROLLED_BACK):
             # Before anything else: as the preview it can be aborted.
             self.deployments[generation] = self.patch(
