@@ -69,10 +69,10 @@ options:
     type: int
     default: 10
   target_cpu:
-    description: Target cpu utilization in percent of the containers' requests, which every container must have.
+    description: Target cpu utilization in percent of the containers' requests, which every container must have; O(engine=hpa) warns if one has not.
     type: int
   target_memory:
-    description: Target memory utilization in percent of the containers' requests, which every container must have.
+    description: Target memory utilization in percent of the containers' requests, which every container must have; O(engine=hpa) warns if one has not.
     type: int
   metrics:
     description: Additional metrics in the form of a HorizontalPodAutoscaler (autoscaling/v2).

@@ -112,6 +112,26 @@ def test_an_autoscaler_that_0_replicas_pause_is_a_warning_and_is_resumed_by_a_fi
     assert "HorizontalPodAutoscaler 'web' scales it" in str(error) and error.hint.endswith("or delete it with state absent first.")
 
 
+@pytest.mark.parametrize(
+    ("resources", "options", "lacks"),
+    [
+        ({}, BY_CPU, "cpu"),
+        ({"requests": {"cpu": "1"}}, {"target_memory": 50}, "memory"),
+        ({"requests": {"cpu": "1"}}, BY_CPU, ""),
+        ({"limits": {"cpu": "1"}}, BY_CPU, ""),
+    ],
+)
+def test_a_container_without_the_request_of_a_utilization_is_a_warning(session, resources, options, lacks):
+    web(session)["spec"]["template"]["spec"]["containers"][0]["resources"] = resources
+    scaled(session, **options)
+    said = [text.partition(", ")[0] for text in session.console.warnings]
+    assert said == ([f"Container 'task' of Deployment 'web' has no {lacks} request"] if lacks else [])
+    web(session)["spec"]["template"]["spec"]["resources"] = {"requests": {"cpu": "1", "memory": "1Mi"}}
+    session.console.warnings.clear()
+    scaled(session, **options)
+    assert not session.console.warnings
+
+
 def test_at_0_replicas_keda_alone_excludes_a_fixed_number(session):
     scaled(session, replicas=0)
     session.cluster.add_scaler(SCALED_OBJECT, "theirs", ("Deployment", "web"))

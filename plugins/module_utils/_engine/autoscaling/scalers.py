@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from ..cluster.kinds import AUTOSCALER, Kind
 from ..errors import PodwrightError
+from ..objects.containers import long_running_containers
 from ..objects.controllers import controller_reference
 from ..objects.labels import MANAGED, label_of
 from ..objects.readiness import PROGRESSING, READY, Readiness, condition
+from ..objects.resources import own_requests
 from ..reconciler.manifest import key_of
 from ..reconciler.observation import target_of
 from ..reconciler.outcome import Outcome
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from ..cluster.client import Client
     from ..console import Console
     from ..objects.key import Key
-    from ..values import Manifest
+    from ..values import Manifest, Options
     from .targets import Target
 
 ENGINES = {"hpa": AUTOSCALER.name, "keda": "ScaledObject"}
@@ -190,8 +192,25 @@ def assess_hpa(item: Manifest) -> Readiness:
     return Readiness(READY)
 
 
-def warn_of_pause(console: Console, target: Target, minimum: int | None) -> None:
-    """Warn if a HorizontalPodAutoscaler with that minimum will not scale an object, because it has 0 replicas."""
-    if minimum and not target.replicas:
+def warn_of_obstacles(console: Console, target: Target, params: Options) -> None:
+    """Warn if a HorizontalPodAutoscaler will not scale an object: it has 0 replicas, or a container without the request to which its target refers."""
+    if (minimum := params["min_replicas"]) and not target.replicas:
         hint = f"Scale it to {minimum} first, with the option replicas."
         console.warn(f"{target.title} has 0 replicas, at which a HorizontalPodAutoscaler does not scale it. {hint}")
+    for name in ("cpu", "memory"):
+        container = _without_request(target.before["spec"]["template"], name) if target.kind.group == "apps" and params[f"target_{name}"] else None
+        if container is not None:
+            why = f"without which a HorizontalPodAutoscaler does not know its utilization, unless a LimitRange sets the {name} request of its pods"
+            console.warn(f"Container '{container}' of {target.title} has no {name} request, {why}.")
+
+
+def _without_request(template: Manifest, name: str) -> str | None:
+    """A container of a pod template without a request of a resource, which a limit sets, too; None if the pods request it."""
+    if name in own_requests(template["spec"]):  # KEP-2837
+        return None
+    return next((one["name"] for one in long_running_containers(template) if not _asks_for(one, name)), None)
+
+
+def _asks_for(container: Manifest, name: str) -> bool:
+    resources = container.get("resources") or {}
+    return any(name in (resources.get(part) or {}) for part in ("requests", "limits"))

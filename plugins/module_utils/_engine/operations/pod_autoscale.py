@@ -12,7 +12,7 @@ from ..autoscaling.manifests import build_hpa, build_scaled_object
 from ..autoscaling.metrics import list_pods, measure
 from ..autoscaling.options import SCALING_OPTIONS, validate
 from ..autoscaling.policy import Bounds, Measurement, Metric, decide, recommend
-from ..autoscaling.scalers import ENGINES, SCALED_OBJECT, Scaler, assess_hpa, find_others, find_own, predict_successor, warn_of_pause
+from ..autoscaling.scalers import ENGINES, SCALED_OBJECT, Scaler, assess_hpa, find_others, find_own, predict_successor, warn_of_obstacles
 from ..autoscaling.targets import Target, autoscaler_of, find_kind, find_targets, write_unless_changed
 from ..cluster.client import MANAGER, MERGE_PATCH
 from ..cluster.diagnosis import explain_workload
@@ -184,7 +184,7 @@ def _apply_autoscaler(invocation: Invocation, outcome: Scaling, target: Target) 
     others = find_others(invocation.client, target, outcome.engine, invocation.console)
     outcome.targets = [target]
     if is_hpa:
-        warn_of_pause(invocation.console, target, params["min_replicas"])
+        warn_of_obstacles(invocation.console, target, params)
     else:
         _replace(invocation, outcome, manifest, others)
     reconciled = _reconciler(invocation, wait=False).apply([manifest], invocation.namespace)
