@@ -77,6 +77,24 @@ def test_a_workload_is_explained_by_a_pod_that_is_not_ready_or_was_restarted(pod
     assert explain_workload(cluster, Key("apps", "Deployment", "n", "shop")) == expected
 
 
+def test_a_workload_is_explained_by_a_pod_of_its_present_revision(tmp_path, monkeypatch):
+    """After a return to an earlier revision, the pods of the revision that was left can be newer."""
+    cluster = FakeCluster(tmp_path)
+    monkeypatch.setattr(cluster, "log", lambda *_arguments, **_options: b"", raising=False)
+    pods = [serving(name, name == "e", 0, creationTimestamp=f"2026-01-01T00:00:0{number}Z") for number, name in enumerate("abcde")]
+    for pod, template in zip(pods, "11221", strict=True):
+        pod["metadata"]["labels"] |= {"pod-template-hash": template}
+    cluster.objects = {("Pod", "n", pod["metadata"]["name"]): pod for pod in pods}
+    number = "deployment.kubernetes.io/revision"
+    for template, revision, uid in (("1", "3", "d"), ("2", "2", "d"), ("3", "3", "x")):
+        owners = [{"kind": "Deployment", "name": "shop", "uid": uid, "controller": True}]
+        metadata = {"name": f"shop-{template}", "namespace": "n", "labels": {"app": "shop", "pod-template-hash": template}, "annotations": {number: revision}}
+        cluster.objects["ReplicaSet", "n", f"shop-{template}"] = {"kind": "ReplicaSet", "metadata": metadata | {"ownerReferences": owners}}
+    workload = {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "shop", "namespace": "n", "uid": "d", "annotations": {number: "3"}}}
+    cluster.objects["Deployment", "n", "shop"] = workload | {"spec": {"selector": {"matchLabels": {"app": "shop"}}}}
+    assert explain_workload(cluster, Key("apps", "Deployment", "n", "shop")) == "\nPod 'b': it runs, but is not ready"
+
+
 @pytest.mark.parametrize(
     ("revision", "partition", "hint"), [("1", 0, ". It is of an earlier revision, and its StatefulSet"), ("2", 0, "\n"), ("1", 1, "\n"), (None, 0, "\n")]
 )

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import PodwrightError
 from ..objects.containers import container_status, container_statuses, default_container, has_finished, will_not_run
-from ..objects.controllers import REVISION_HASH
-from ..objects.labels import label_of
+from ..objects.controllers import REVISION_HASH, TEMPLATE_HASH, controller_reference
+from ..objects.labels import KUBERNETES_REVISION, annotation_of, label_of
 from ..objects.pod_status import explaining_container, has_started, read_pod, read_waiting
 from ..objects.selectors import pod_selector
 from ..objects.start_hints import start_hint
 from ..text import SHOWN_CHARACTERS, decode, shown_lines
 from .events import list_events
-from .kinds import POD
+from .kinds import POD, REPLICA_SET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,17 +35,34 @@ READ_BYTES = 1 << 20  # of the last lines of a log: a line can have any length
 def explain_workload(client: Client, key: Key) -> str:
     """The lines to append to the error about a workload that does not become ready; empty if nothing is known.
 
-    They are the events of the workload, and the status, events and log of its newest pod that is not ready, or else of one that was restarted:
-    older pods may be of an earlier revision.
+    They are the events of the workload, and the status, events and log of a pod that is not ready, or else of one that was restarted: the newest one of
+    the present revision, or else of an earlier one.
     """
     item = _find(client, key)
     if not item:
         return ""
     text = format_diagnosis(list_events(client, item), Tail())
-    for pod in sorted(_pods_of(client, item), key=lambda pod: (not read_pod(pod).is_ready, pod["metadata"].get("creationTimestamp") or ""), reverse=True):
+    pods = sorted(_pods_of(client, item), key=lambda pod: pod["metadata"].get("creationTimestamp") or "", reverse=True)
+    label, present = _present_revision(client, item) if len(pods) > 1 else ("", None)
+    for pod in sorted(pods, key=lambda pod: (read_pod(pod).is_ready, label_of(pod, label) != present)):
         if problem := _problem(pod, _is_left_behind(pod, item)):
             return text + problem + format_diagnosis(list_events(client, pod), log_tail(client, pod, LOG_LINES), problem)
     return text
+
+
+def _present_revision(client: Client, item: Manifest) -> tuple[str, str | None]:
+    """(label, value) of the pods with the present template of a workload; None if it is unknown."""
+    if item["kind"] == "StatefulSet":
+        return REVISION_HASH, (item.get("status") or {}).get("updateRevision")
+    revision, uid = annotation_of(item, KUBERNETES_REVISION), item["metadata"].get("uid")
+    if item["kind"] != "Deployment" or revision is None:
+        return TEMPLATE_HASH, None
+    try:
+        sets = client.list(REPLICA_SET, item["metadata"]["namespace"], label_selector=pod_selector(item))[0]
+    except PodwrightError:
+        return TEMPLATE_HASH, None
+    own = (each for each in sets if (controller_reference(each) or {}).get("uid") == uid and annotation_of(each, KUBERNETES_REVISION) == revision)
+    return TEMPLATE_HASH, next((label_of(each, TEMPLATE_HASH) for each in own), None)
 
 
 def _is_left_behind(pod: Manifest, item: Manifest) -> bool:
