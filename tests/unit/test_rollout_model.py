@@ -130,7 +130,7 @@ class Session:
 
     def replicas_of(self, params):
         """The pods that a rollout keeps or creates: those of the version in service while an autoscaler scales the deployment."""
-        is_autoscaled = bool(self.cluster.of_kind("HorizontalPodAutoscaler"))
+        is_autoscaled = self.cluster.of_kind("HorizontalPodAutoscaler") and (params["strategy"] == "rolling" or self.cluster.service())
         live = self.active()[0]["spec"]["replicas"] if is_autoscaled and self.active() else 0
         return live or params["replicas"]
 
