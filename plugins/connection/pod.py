@@ -47,7 +47,7 @@ options:
     type: str
     default: ""
   host:
-    description: URL of the API server.
+    description: URL of the API server. It replaces the server of the kubeconfig, unless O(api_key), O(username) or O(client_cert) is set.
     type: str
     vars:
       - name: ansible_podwright_host

@@ -33,7 +33,10 @@ options:
     type: str
   host:
     description:
-      - URL of the API server.
+      - URL of the API server. It replaces the server of the kubeconfig, whose other settings and credentials are used.
+      - With O(api_key), O(username) or O(client_cert) these are the only credentials, and no kubeconfig is read unless O(kubeconfig) is set.
+      - Credentials of a kubeconfig are sent to a server with C(http://) only if that is on the same machine, and the kubeconfig names it or is set by
+        O(kubeconfig).
       - Can be set by the environment variable E(K8S_AUTH_HOST).
     type: str
   api_key:

@@ -12,7 +12,7 @@ requirements:
   - kubernetes >= 29
 options:
   host:
-    description: URL of the API server.
+    description: URL of the API server. It replaces the server of the kubeconfig, unless O(api_key), O(username) or O(client_cert) is set.
     type: str
     env:
       - name: K8S_AUTH_HOST

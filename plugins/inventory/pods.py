@@ -420,6 +420,6 @@ def _connection_variables(given, cluster):
     found = {name: given[name] for name in names if not is_content(given[name]) and not (name == "proxy" and url_password(given[name]))}
     if is_content(given.get("kubeconfig")) or url_password(found.get("host")):
         found["host"] = Context(cluster).server
-    elif not found.get("host") and not found.get("context") and (current := Context(cluster).context):
+    if not is_content(given.get("kubeconfig")) and not found.get("context") and (current := Context(cluster).context):
         found["context"] = current
     return {f"ansible_podwright_{name}": value for name, value in found.items()}

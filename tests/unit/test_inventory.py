@@ -331,6 +331,16 @@ def test_hosts_stay_in_the_context_that_was_the_current_one(source, tmp_path, mo
     assert variables["ansible_podwright_context"] == "second" and "ansible_podwright_host" not in variables
 
 
+def test_hosts_with_another_server_stay_in_the_context_of_their_credentials(tmp_path, monkeypatch):
+    with HostileServer(StubCluster([pod("web")])) as server:
+        content = {"clusters": [{"name": "c", "cluster": {"server": "https://192.0.2.1"}}], "contexts": [{"name": "x", "context": {"cluster": "c"}}]}
+        (tmp_path / "config").write_text(json.dumps(content | {"current-context": "x"}))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        found = [read_inventory(tmp_path / "a.pods.yml", {"host": server.url} | options).get_host("web").vars for options in ({}, {"api_key": TOKEN})]
+    assert [variables["ansible_podwright_host"] for variables in found] == [server.url] * 2
+    assert [variables.get("ansible_podwright_context") for variables in found] == ["x", None]
+
+
 def test_hosts_of_the_content_of_a_kubeconfig_have_its_server(tmp_path):
     with HostileServer(StubCluster([pod("web")])) as server:
         clusters = [{"name": "c", "cluster": {"server": server.url}}]

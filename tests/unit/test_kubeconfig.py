@@ -58,6 +58,63 @@ def test_empty_current_context_is_ignored(tmp_path):
     assert Configuration({"kubeconfig": os.pathsep.join(files)}).namespace == "space-of-two"
 
 
+@pytest.mark.parametrize("source", ["KUBECONFIG", "home", "option"])
+def test_host_replaces_the_server_only_unless_credentials_come_with_it(source, tmp_path, monkeypatch):
+    """As with kubernetes.core, for tunnels and load balancers."""
+    content = kubeconfig("one", server="https://192.0.2.1")
+    content["clusters"][0]["cluster"] |= {"tls-server-name": "api", "proxy-url": "http://192.0.2.9:1"}
+    other = kubeconfig("two", server="https://192.0.2.2", token="other")
+    content |= {name: content[name] + other[name] for name in ("clusters", "users", "contexts")}
+    path = write(tmp_path / (".kube/config" if source == "home" else "config"), content)
+    options = {"host": "https://192.0.2.3/"} | ({"kubeconfig": path} if source == "option" else {})
+    if source == "KUBECONFIG":
+        monkeypatch.setenv("KUBECONFIG", path)
+    one, two = Configuration(options), Configuration(options | {"context": "two"})
+    assert (one.server, one.tls_server_name, one.proxy, one.namespace) == ("https://192.0.2.3", "api", "http://192.0.2.9:1", "space-of-one")
+    assert (one.headers(), two.headers()) == ([("Authorization", f"Bearer {CANARY}")], [("Authorization", "Bearer other")])
+    assert (one.context, two.context, two.namespace, one.server_source) == ("one", "two", "space-of-two", "the option host")
+    with pytest.raises(PodwrightError, match=r"context 'three' of .* does not exist; contexts: one, two"):
+        Configuration(options | {"context": "three"})
+    with_token = Configuration(options | {"api_key": "mine"})
+    assert with_token.headers() == [("Authorization", "Bearer mine")] and with_token.source == (
+        "kubeconfig " + path if source == "option" else "the option host"
+    )
+    assert Configuration(options | {"username": "jane", "password": "p"}).headers() == [("Authorization", "Basic amFuZTpw")]
+    with pytest.raises(PodwrightError, match="client_cert does not exist"):  # it is read, and nothing else
+        Configuration(options | {"client_cert": "/missing"})
+
+
+def test_a_kubeconfig_that_selects_no_cluster_does_not_keep_host_from_being_used(tmp_path, monkeypatch):
+    for content in (None, "", kubeconfig(current=False)):
+        monkeypatch.setenv("KUBECONFIG", write(tmp_path / "config", content) if content is not None else str(tmp_path / "missing"))
+        found = Configuration({"host": "https://192.0.2.3"})
+        assert (found.headers(), found.source, found.namespace, found.context) == ([], "the option host", "default", None)
+        with pytest.raises(PodwrightError):
+            Configuration({"host": "https://192.0.2.3", "context": "b"})
+
+
+@pytest.mark.parametrize(
+    ("host", "server", "is_sent"),
+    [
+        ("http://192.0.2.3", "https://192.0.2.1", False),
+        ("http://127.0.0.1:8001", "https://192.0.2.1", False),
+        ("http://127.0.0.1:8001", "http://127.0.0.1:8001", False),
+        (None, "http://192.0.2.1", False),
+        (None, "http://127.0.0.1:8001", True),
+        ("https://192.0.2.3", "http://192.0.2.1", True),
+    ],
+)
+def test_credentials_of_a_kubeconfig_are_not_sent_over_plain_http(host, server, is_sent, tmp_path, monkeypatch):
+    for user in ({"token": CANARY}, {"username": "jane", "password": CANARY}):
+        monkeypatch.setenv("KUBECONFIG", write(tmp_path / "config", kubeconfig(server=server, **user)))
+        assert bool(Configuration({"host": host}).headers()) is is_sent
+    given = Configuration({"host": host or server, "api_key": "mine"})
+    assert given.headers() == [("Authorization", "Bearer mine")]
+    monkeypatch.setenv("KUBECONFIG", write(tmp_path / "config", kubeconfig(server=server, exec={"command": "/missing"})))
+    if not is_sent:  # no program runs for nothing
+        assert Configuration({"host": host}).headers() == []
+
+
 def test_first_entry_of_a_name_is_used_without_merging_fields(tmp_path):
     first = kubeconfig(token=CANARY)
     second = kubeconfig(server="http://127.0.0.1:10", username="jane", password="secret")

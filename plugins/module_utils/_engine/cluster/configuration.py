@@ -15,7 +15,7 @@ from ..errors import PodwrightError
 from ..masking import Masker
 from .credentials import Credentials, basic, clean_token, header_value, read_file, read_pem, user_credentials
 from .kubeconfig import Kubeconfig, bad_configuration, entry_secrets, is_text, read_kubeconfig
-from .proxies import bypasses, check_proxy, proxy_of_environment
+from .proxies import bypasses, check_proxy, is_local, proxy_of_environment
 from .tls import tls_context
 
 if TYPE_CHECKING:
@@ -53,17 +53,29 @@ class Context:
         self.server = self._read_server()
 
     def _find(self) -> _Selection:
-        """(source, cluster, user, namespace), from the first of: options (or K8S_AUTH_*), KUBECONFIG, the service account, ~/.kube/config."""
+        """(source, cluster, user, namespace), from the first of: options (or K8S_AUTH_*), KUBECONFIG, the service account, ~/.kube/config.
+
+        The option `host` replaces the server only, unless it comes with credentials.
+        """
         options = self._options
         kubeconfig = options.get("kubeconfig")
         if kubeconfig:
             is_variable = isinstance(kubeconfig, str) and kubeconfig == os.environ.get("K8S_AUTH_KUBECONFIG")
             return self._select(read_kubeconfig(kubeconfig, "K8S_AUTH_KUBECONFIG=" if is_variable else "kubeconfig "))
-        if options.get("host"):
-            return "K8S_AUTH_HOST" if options["host"] == os.environ.get("K8S_AUTH_HOST") else "the option host", {}, {}, "default"
+        if options.get("host") and any(options.get(name) for name, _variable in _LOGIN_OPTIONS):
+            return self.server_source, {}, {}, "default"
+        try:
+            return self._find_configured()
+        except PodwrightError as error:
+            if error.reason != "NoConfiguration" or not options.get("host") or options.get("context"):
+                raise
+        return self.server_source, {}, {}, "default"
+
+    def _find_configured(self) -> _Selection:
+        """What is configured besides options. Raises: PodwrightError."""
         if os.environ.get("KUBECONFIG"):
             return self._select(read_kubeconfig(os.environ["KUBECONFIG"], "KUBECONFIG="))
-        if not options.get("context") and os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT_DIRECTORY / "token").exists():
+        if not self._options.get("context") and os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT_DIRECTORY / "token").exists():
             return _in_cluster()
         if os.path.exists(os.path.expanduser(HOME_KUBECONFIG)):
             return self._select(read_kubeconfig(HOME_KUBECONFIG, ""))
@@ -75,8 +87,18 @@ class Context:
         )
 
     def _select(self, config: Kubeconfig) -> _Selection:
-        self.context = str(self._options.get("context") or config.current_context)
-        return config.source, *config.select(self.context)
+        context = str(self._options.get("context") or config.current_context)
+        if not context and self._options.get("host") and not self._options.get("kubeconfig"):
+            return self.server_source, {}, {}, "default"
+        self.context = context
+        return config.source, *config.select(context)
+
+    @property
+    def server_source(self) -> str:
+        """The origin of the URL of the server, as errors name it."""
+        if not self._options.get("host"):
+            return self.source
+        return "K8S_AUTH_HOST" if self._options["host"] == os.environ.get("K8S_AUTH_HOST") else "the option host"
 
     def _read_server(self) -> str:
         name = "host" if self._options.get("host") else f"the server of {self.source}"
@@ -203,12 +225,14 @@ class Configuration(Context):
     # -- identity -------------------------------------------------------------------------------------------
 
     def _read_credentials(self) -> Credentials:
-        """Options take precedence over the kubeconfig's user, whose exec plugin is then not run."""
+        """Options take precedence over the kubeconfig's user, whose exec plugin is then not run; others must not read the user's."""
         options = self._options
         if options.get("username"):
             credentials = Credentials(username=header_value("username", options["username"]), password=header_value("password", options.get("password") or ""))
         elif options.get("api_key"):
             credentials = Credentials(token=clean_token("api_key", options["api_key"]))
+        elif not self._may_send_credentials() or (options.get("host") and options.get("client_cert")):
+            credentials = Credentials()
         else:
             credentials = user_credentials(self._user, self._cluster, self.source)
         if options.get("client_cert"):
@@ -216,6 +240,11 @@ class Configuration(Context):
         if options.get("client_key"):
             credentials = replace(credentials, key=read_file("client_key", self._path("client_key"), self.source))
         return credentials
+
+    def _may_send_credentials(self) -> bool:
+        """Whether the credentials of the user are encrypted on their way, or stay on this machine, for a server that they are meant for."""
+        is_own = not self._options.get("host") or bool(self._options.get("kubeconfig"))
+        return self.server.startswith("https:") or (is_own and is_local(urllib.parse.urlsplit(self.server).hostname))
 
     def _path(self, name: str) -> str:
         path = os.path.expanduser(str(self._options[name]))

@@ -35,7 +35,7 @@ def proxy_of_environment(server: str, no_proxy: str | None) -> tuple[str | None,
     names = ("HTTPS_PROXY", "https_proxy") if url.scheme == "https" else ("HTTP_PROXY", "http_proxy")
     name = next((name for name in names if os.environ.get(name)), None)
     no_proxy = no_proxy or os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
-    if name is None or _is_local(url.hostname):
+    if name is None or is_local(url.hostname):
         return None, no_proxy
     proxy = os.environ[name]
     return check_proxy(name, proxy if "://" in proxy else f"http://{proxy}"), no_proxy
@@ -94,6 +94,7 @@ def _network(text: str) -> Network | None:
         return None
 
 
-def _is_local(host: str | None) -> bool:
+def is_local(host: str | None) -> bool:
+    """Whether a host is this machine."""
     address = _address(host or "")
     return host == "localhost" or (address is not None and address.is_loopback)

@@ -264,7 +264,7 @@ def _connection_error(error: HTTPError | OSError, configuration: Configuration) 
     text = re.sub(r".*\[Errno -?\d+\] | \(_ssl\.c.*|^.*?\): ", "", str(cause)).strip("()'\" .")
     # These show what the server sent, which may be an object with secrets.
     text = re.sub(r"(BadStatusLine|InvalidChunkLength).*", "the response is not one of HTTP", text, flags=re.DOTALL)
-    server = f"{configuration.server}{configuration.via} (from {configuration.source})"
+    server = f"{configuration.server}{configuration.via} (from {configuration.server_source})"
     if "CERTIFICATE" in text.upper():
         return PodwrightError(
             f"The TLS connection to {server} failed: {text}",
