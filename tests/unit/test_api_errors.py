@@ -26,7 +26,7 @@ REFUSALS = {
 }
 
 
-CONFIGURATION = SimpleNamespace(identity="me", login="me", mask=str)
+CONFIGURATION = SimpleNamespace(identity="me", renewal="renew", mask=str)
 
 
 @pytest.mark.parametrize("code", [401, 403, 405, 409, 410, 413, 429, 500, 502, 503, 504])

@@ -211,7 +211,7 @@ def test_credentials_are_renewed_once_after_401(server, connect):
     server.responses = [(401, {}, {"message": "Unauthorized"}), OK, (401, {}, {"message": "Unauthorized"}), (401, {}, {"message": "Unauthorized"})]
     client = connect(api_key="token")
     assert client.get(POD, "n", "a")
-    with pytest.raises(PodwrightError, match="credentials"):
+    with pytest.raises(PodwrightError, match="does not accept the token"):
         client.get(POD, "n", "a")
     assert len(server.requests) == 4
 

@@ -387,26 +387,6 @@ def test_error_shows_why_a_plugin_failed_to_renew(tmp_path):
                 client.get(POD, "n", "a")
 
 
-@pytest.mark.parametrize(
-    ("options", "variable", "login"),
-    [
-        ({}, None, "the user of the mapping of kubeconfig"),
-        ({"api_key": "other"}, None, "the user of the option api_key"),
-        ({"api_key": "other"}, "K8S_AUTH_API_KEY", "the user of K8S_AUTH_API_KEY"),
-        ({"username": "jane", "password": "other", "api_key": "unused"}, None, "the user of the option username"),
-        ({"api_key": "other", "impersonate_user": "joe"}, None, "the user of the option api_key"),
-    ],
-)
-def test_rejected_credentials_are_named_by_their_origin(options, variable, login, monkeypatch):
-    """The options take precedence over the kubeconfig; nobody can renew the credentials of an impersonated user."""
-    if variable:
-        monkeypatch.setenv(variable, options["api_key"])
-    with StubServer(lambda handler: Response(401, {"kind": "Status", "message": "Unauthorized"})) as running:
-        with pytest.raises(PodwrightError) as caught:
-            Client(Configuration({"kubeconfig": kubeconfig(token="t"), "host": running.url} | options)).get(POD, "n", "a")
-    assert caught.value.hint == f"The API server does not accept the credentials of {login}: renew them (kubectl login, a new token or certificate)."
-
-
 # -- paths ----------------------------------------------------------------------------------------------------
 
 

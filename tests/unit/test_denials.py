@@ -29,28 +29,28 @@ DENIALS = {
     "get": (
         Request("GET", "/p", kind=JOB, namespace="n", name="a"),
         f'jobs.batch "a" {CANNOT} get resource "jobs" in API group "batch" in the namespace "n"',
-        "the verb 'get' on 'jobs.batch' in namespace 'n' to me",
+        f"the verb 'get' on 'jobs.batch' in namespace 'n' to the user '{USER}'",
     ),
     "apply that creates": (
         APPLY,
         f'configmaps "a" {CANNOT} create resource "configmaps" in API group "" in the namespace "n"',
-        "the verb 'create' on 'configmaps' in namespace 'n' to me",
+        f"the verb 'create' on 'configmaps' in namespace 'n' to the user '{USER}'",
     ),
     "cluster scope": (
         Request("GET", "/p", kind=POD),
         f'pods {CANNOT} list resource "pods" in API group "" at the cluster scope',
-        "the verb 'list' on 'pods' to me",
+        f"the verb 'list' on 'pods' to the user '{USER}'",
     ),
     "impersonation": (
         APPLY,
         'users "x" is forbidden: User "u" cannot impersonate resource "users" in API group "" at the cluster scope',
-        "the verb 'impersonate' on 'users' to me",
+        "the verb 'impersonate' on 'users' to the user 'u'",
     ),
     "websocket without a word": (Request("GET", "/p", **EXEC), 'pods "a" is forbidden: ', "the verb 'create' on 'pods/exec' in namespace 'n' to me"),
     "other words": (
         Request("GET", "/p", kind=POD, namespace="n"),
         'User "u" cannot list pods in project "n"',
-        "the verb 'list' on 'pods' in namespace 'n' to me",
+        "the verb 'list' on 'pods' in namespace 'n' to the user 'u'",
     ),
 }
 OTHERS = {
@@ -61,7 +61,7 @@ OTHERS = {
     "level": ('pods "a" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true', "Set security_profile"),
     "escalation": (
         'roles "r" is forbidden: user "u" (groups=["g"]) is attempting to grant RBAC permissions not currently held:\n{}',
-        "Grant these permissions to me",
+        "Grant these permissions to the user 'u' first",
     ),
 }
 

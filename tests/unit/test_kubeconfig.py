@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.arguments import connection_secrets, redact_connection
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.api_errors import status_error
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kubeconfig import is_text, plugin_secrets, read_kubeconfig
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.request import Request
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 
 CANARY = "c4n4ry-of-the-kubeconfig"
@@ -113,6 +116,30 @@ def test_credentials_of_a_kubeconfig_are_not_sent_over_plain_http(host, server, 
     monkeypatch.setenv("KUBECONFIG", write(tmp_path / "config", kubeconfig(server=server, exec={"command": "/missing"})))
     if not is_sent:  # no program runs for nothing
         assert Configuration({"host": host}).headers() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "variable", "hint"),
+    [
+        ({"api_key": "t0ken"}, None, "The API server does not accept the token of the option api_key: set a valid one."),
+        ({"api_key": "t0ken"}, "K8S_AUTH_API_KEY", "The API server does not accept the token of K8S_AUTH_API_KEY: set a valid one."),
+        ({"username": "t0ken", "password": "pa55word"}, None, "The API server does not accept the user name and password of the option username: set a valid one."),
+        ({}, None, "The API server does not accept the credentials of the user of KUBECONFIG={}: log in again, or renew its token or certificate."),
+        ({"host": "http://192.0.2.1"}, None, "Use an https:// address: the credentials of KUBECONFIG={} are not sent over plain HTTP."),
+    ],
+)
+def test_what_to_do_names_the_credentials_that_are_not_accepted(options, variable, hint, tmp_path, monkeypatch):
+    path = write(tmp_path / "config", kubeconfig())
+    monkeypatch.setenv("KUBECONFIG", path)
+    if variable:
+        monkeypatch.setenv(variable, "t0ken")
+    for impersonation in ({}, {"impersonate_user": "jane"}):  # it is not the impersonated user who is not accepted
+        configuration = Configuration(options | impersonation)
+        for status, text in ((401, "Unauthorized"), (403, 'pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group ""')):
+            error = status_error(status, {"kind": "Status", "message": text, "reason": "No"}, Request("GET", "/p", kind=POD), configuration)
+            assert error.hint == hint.format(path)
+    monkeypatch.setenv("KUBECONFIG", write(tmp_path / "config", kubeconfig() | {"users": [{"name": "a", "user": {}}]}))
+    assert options or Configuration(options).renewal == f"No credentials are configured by KUBECONFIG={path}: set api_key, or kubeconfig and context."
 
 
 def test_first_entry_of_a_name_is_used_without_merging_fields(tmp_path):

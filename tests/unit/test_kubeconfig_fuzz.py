@@ -99,7 +99,7 @@ def check(kubeconfig):
     try:
         with Client(Configuration(params)) as client:
             configuration = client.configuration
-            shown = [configuration.server, configuration.source, configuration.identity, configuration.via, configuration.namespace]
+            shown = [configuration.server, configuration.source, configuration.identity, configuration.renewal, configuration.place, configuration.namespace]
             assert all(isinstance(text, str) and CANARY not in text for text in shown)
     except PodwrightError as error:
         assert CANARY not in f"{error} {error.__cause__ or ''}" and error.reason in ("BadConfiguration", "ExecPlugin", "NoConfiguration"), error

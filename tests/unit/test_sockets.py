@@ -147,6 +147,21 @@ def test_ipv6_server_behind_a_proxy_that_refuses():
     assert "through the proxy http://127.0.0.1:" in str(error) and "responded to CONNECT with 407. Set proxy_headers.proxy_basic_auth" in str(error)
 
 
+@pytest.mark.parametrize("source", ["the option proxy", "K8S_AUTH_PROXY", "HTTPS_PROXY"])
+def test_a_proxy_that_does_not_respond_is_named_with_its_origin(source, monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    if source.isupper():
+        monkeypatch.setenv(source, url)
+    options = {"host": "https://192.0.2.1:6443"} | ({} if source == "HTTPS_PROXY" else {"proxy": url})
+    with Client(Configuration(options)) as client, pytest.raises(PodwrightError) as caught:
+        client.get(POD, "n", "a")
+    error = caught.value
+    assert error.message.startswith(f"No proxy responds at {url} (from {source}) for https://192.0.2.1:6443 (from the option host): ")
+    assert error.is_unreachable and "add the server to no_proxy" in error.hint
+
+
 def test_ports_are_those_of_the_schemes():
     assert [sockets._address(url) for url in ("https://a", "http://a", "https://[::1]:1")] == [("a", 443), ("a", 80), ("::1", 1)]
 

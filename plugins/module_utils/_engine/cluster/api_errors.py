@@ -60,6 +60,7 @@ _SNAKE_CASE = re.compile(r'unknown field "(?:[^"]*\.)?[a-z]+_\w+"|\.[a-z]+_\w+: 
 # How an API server rejects a path that it does not serve: with a Status for a group that it serves, else in plain text.
 _NOT_SERVED = re.compile(r"\A404 page not found\s*\Z|could not find the requested resource")
 # An apply that creates needs another verb than its request has, impersonation another resource: what is missing is known from the message.
+_USER = re.compile(r'\b[Uu]ser "([^"]+)" (?:cannot|\(groups=)')
 _DENIED = re.compile(r'cannot (\S+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?')
 
 
@@ -81,10 +82,8 @@ def status_error(status: int, body: object, request: Request, configuration: Con
     code = reason if reason.startswith("HTTP ") else f"{status} {reason}"
     shown = _GO_VALUE.sub(r"\1", text)
     error = PodwrightError(f"{request.describe()}: {shown} ({code})", status=status, reason=reason, causes=causes)
-    if status == 401:
-        error.hint = f"The API server does not accept the credentials of {configuration.login}: renew them (kubectl login, a new token or certificate)."
-    else:
-        error.hint = _hint(error, text, request, configuration.identity)
+    is_anonymous = status == 401 or (error.is_forbidden and 'User "system:anonymous"' in text)
+    error.hint = configuration.renewal if is_anonymous and not error.is_denied_by_admission else _hint(error, text, request, _user_of(text, configuration))
     return error
 
 
@@ -144,6 +143,12 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
     if error.exceeds_storage:
         return _HINTS["413"]
     return _HINTS.get("5xx" if status and status >= 500 else str(status), "")
+
+
+def _user_of(text: str, configuration: Configuration) -> str:
+    """Whom the API server names as the user, else who sends the requests by the configuration."""
+    found = _USER.search(text)
+    return f"the user '{found[1]}'" if found else configuration.identity
 
 
 def _type_hint(error: PodwrightError, text: str) -> str:

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 
 SERVICE_ACCOUNT_DIRECTORY = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 HOME_KUBECONFIG = "~/.kube/config"
-# The options with credentials, of which the first one that is set counts, and their variables.
-_LOGIN_OPTIONS = (("username", "K8S_AUTH_USERNAME"), ("api_key", "K8S_AUTH_API_KEY"), ("client_cert", "K8S_AUTH_CERT_FILE"))
 Headers: TypeAlias = list[tuple[str, str]]
+# Options with credentials, in the order of their precedence: their variables, and what they are.
+_CREDENTIALS = {
+    "username": ("K8S_AUTH_USERNAME", "user name and password"),
+    "api_key": ("K8S_AUTH_API_KEY", "token"),
+    "client_cert": ("K8S_AUTH_CERT_FILE", "certificate"),
+}
 _Selection: TypeAlias = "tuple[str, Entry, Entry, str]"
 
 
@@ -62,7 +66,7 @@ class Context:
         if kubeconfig:
             is_variable = isinstance(kubeconfig, str) and kubeconfig == os.environ.get("K8S_AUTH_KUBECONFIG")
             return self._select(read_kubeconfig(kubeconfig, "K8S_AUTH_KUBECONFIG=" if is_variable else "kubeconfig "))
-        if options.get("host") and any(options.get(name) for name, _variable in _LOGIN_OPTIONS):
+        if options.get("host") and any(map(options.get, _CREDENTIALS)):
             return self.server_source, {}, {}, "default"
         try:
             return self._find_configured()
@@ -98,7 +102,10 @@ class Context:
         """The origin of the URL of the server, as errors name it."""
         if not self._options.get("host"):
             return self.source
-        return "K8S_AUTH_HOST" if self._options["host"] == os.environ.get("K8S_AUTH_HOST") else "the option host"
+        return self._origin("host", "K8S_AUTH_HOST")
+
+    def _origin(self, name: str, variable: str) -> str:
+        return variable if self._options[name] == os.environ.get(variable) else f"the option {name}"
 
     def _read_server(self) -> str:
         name = "host" if self._options.get("host") else f"the server of {self.source}"
@@ -134,7 +141,7 @@ class Configuration(Context):
         self._credentials = self._read_credentials()
         self.expires_at = self._credentials.expires_at
         self._impersonation = self._read_impersonation()
-        self.proxy = self._find_proxy()
+        self.proxy, self._proxy_source = self._find_proxy()
         self._given_headers = _proxy_header_options(options.get("proxy_headers") or {})
         self._proxy_headers = self._read_proxy_headers()
         self.tls_server_name: str | None = self._cluster.get("tls-server-name") or None
@@ -168,21 +175,38 @@ class Configuration(Context):
     @property
     def identity(self) -> str:
         """The user who sends the requests, as errors name it."""
-        return str(self._options.get("impersonate_user") or self._user.get("as") or self.login)
+        impersonated = self._options.get("impersonate_user") or self._user.get("as")
+        return str(impersonated or f"the user of {self._given_credentials()[1] or self.source}")
 
     @property
-    def login(self) -> str:
-        """The user whose credentials the requests have, by the origin of these, as errors name it."""
-        for name, variable in _LOGIN_OPTIONS:
-            if value := self._options.get(name):
-                return f"the user of {variable if value == os.environ.get(variable) else f'the option {name}'}"
-        return f"the user of {self.source}"
+    def renewal(self) -> str:
+        """What to do if the API server does not accept the credentials, as errors say it."""
+        what, origin = self._given_credentials()
+        if origin:
+            return f"The API server does not accept the {what} of {origin}: set a valid one."
+        if self._user and not self._may_send_credentials():
+            return f"Use an https:// address: the credentials of {self.source} are not sent over plain HTTP."
+        if not self._user:
+            return f"No credentials are configured by {self.source}: set api_key, or kubeconfig and context."
+        return f"The API server does not accept the credentials of the user of {self.source}: log in again, or renew its token or certificate."
+
+    def _given_credentials(self) -> tuple[str, str]:
+        """What credentials are set by an option, and its name or that of its variable; empty if none are."""
+        for name, (variable, what) in _CREDENTIALS.items():
+            if self._options.get(name):
+                return what, self._origin(name, variable)
+        return "", ""
 
     @property
-    def via(self) -> str:
-        """The proxy, without its login, as errors append it to the URL of the server."""
+    def proxy_place(self) -> str:
+        """The URL of the proxy, without its login, with its origin; empty without a proxy."""
         url = urllib.parse.urlsplit(self.proxy or "")
-        return f" through the proxy {url.scheme}://{url.netloc.rpartition('@')[2]}" if self.proxy else ""
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]} (from {self._proxy_source})" if self.proxy else ""
+
+    @property
+    def place(self) -> str:
+        """The URLs of the server and of its proxy, with their origins."""
+        return f"{self.server} (from {self.server_source}){' through the proxy ' if self.proxy else ''}{self.proxy_place}"
 
     def mask(self, text: str) -> str:
         """A text from a server without the credentials, which it may repeat."""
@@ -271,17 +295,18 @@ class Configuration(Context):
 
     # -- proxy ----------------------------------------------------------------------------------------------
 
-    def _find_proxy(self) -> str | None:
+    def _find_proxy(self) -> tuple[str | None, str]:
+        """(URL of the proxy or None, its origin as errors name it). Raises: PodwrightError."""
         no_proxy = self._options.get("no_proxy")
         proxy: str | None
         if self._options.get("proxy"):
-            proxy = check_proxy("proxy", header_value("proxy", self._options["proxy"]))
+            proxy, origin = check_proxy("proxy", header_value("proxy", self._options["proxy"])), self._origin("proxy", "K8S_AUTH_PROXY")
             no_proxy = no_proxy or os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
         elif self._cluster.get("proxy-url"):
-            proxy = check_proxy(f"proxy-url of {self.source}", header_value("proxy-url", self._cluster["proxy-url"]))
+            proxy, origin = check_proxy(f"proxy-url of {self.source}", header_value("proxy-url", self._cluster["proxy-url"])), self.source
         else:
-            proxy, no_proxy = proxy_of_environment(self.server, no_proxy)
-        return None if not proxy or bypasses(self.server, no_proxy or "") else proxy
+            proxy, origin, no_proxy = proxy_of_environment(self.server, no_proxy)
+        return (None, "") if not proxy or bypasses(self.server, no_proxy or "") else (proxy, origin)
 
     def _read_proxy_headers(self) -> dict[str, str]:
         options, headers = self._given_headers, {}

@@ -29,16 +29,16 @@ def check_proxy(name: str, url: str) -> str:
     return url
 
 
-def proxy_of_environment(server: str, no_proxy: str | None) -> tuple[str | None, str | None]:
-    """(URL of the proxy, no_proxy) by HTTPS_PROXY or HTTP_PROXY, and NO_PROXY; never a proxy for this machine. Raises: PodwrightError."""
+def proxy_of_environment(server: str, no_proxy: str | None) -> tuple[str | None, str, str | None]:
+    """(URL of the proxy, the name of its variable, no_proxy) by HTTPS_PROXY or HTTP_PROXY and NO_PROXY; none for this machine. Raises: PodwrightError."""
     url = urllib.parse.urlsplit(server)
     names = ("HTTPS_PROXY", "https_proxy") if url.scheme == "https" else ("HTTP_PROXY", "http_proxy")
     name = next((name for name in names if os.environ.get(name)), None)
     no_proxy = no_proxy or os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
     if name is None or is_local(url.hostname):
-        return None, no_proxy
+        return None, "", no_proxy
     proxy = os.environ[name]
-    return check_proxy(name, proxy if "://" in proxy else f"http://{proxy}"), no_proxy
+    return check_proxy(name, proxy if "://" in proxy else f"http://{proxy}"), name, no_proxy
 
 
 def bypasses(server: str, no_proxy: str) -> bool:

@@ -38,6 +38,7 @@ CONNECT_TIMEOUT = 10
 MAX_RETRY_AFTER = 30  # seconds
 MAX_BODY = 1 << 27  # bytes of a response; its objects need several times that. The pages of a list shrink until they fit.
 MAX_CONTENT = 64 << 20  # bytes of a response that is not an object: a pod may have written it
+_PROXY_HINT = "Check the proxy and the network, or add the server to no_proxy if it is reached without the proxy."
 _WHOLE = re.compile(r"(\.0|e\+[0-9]+)[]},]")  # the end of a number that may be whole
 MAX_ERROR_BODY = 1 << 20  # bytes that are read of the response to a stream request that failed
 _READ_SIZE = 1 << 18
@@ -264,16 +265,18 @@ def _connection_error(error: HTTPError | OSError, configuration: Configuration) 
     text = re.sub(r".*\[Errno -?\d+\] | \(_ssl\.c.*|^.*?\): ", "", str(cause)).strip("()'\" .")
     # These show what the server sent, which may be an object with secrets.
     text = re.sub(r"(BadStatusLine|InvalidChunkLength).*", "the response is not one of HTTP", text, flags=re.DOTALL)
-    server = f"{configuration.server}{configuration.via} (from {configuration.server_source})"
     if "CERTIFICATE" in text.upper():
         return PodwrightError(
-            f"The TLS connection to {server} failed: {text}",
+            f"The TLS connection to {configuration.place} failed: {text}",
             reason=BAD_CERTIFICATE,
             hint="Check ca_cert and the expiry of the client certificate, or set validate_certs to false if you accept the risk.",
         )
     if "refused" in text or "Name or service" in text or "not known" in text:
-        hint = "Check that the cluster is running and that its address is correct."
-        unreachable = PodwrightError(f"No API server responds at {server}: {text}", reason="Refused", hint=hint)
+        silent = f"proxy responds at {configuration.proxy_place} for" if configuration.proxy else "API server responds at"
+        hint = _PROXY_HINT if configuration.proxy else "Check that the cluster is running and that its address is correct."
+        server = f"{configuration.server} (from {configuration.server_source})"
+        unreachable = PodwrightError(f"No {silent} {server}: {text}", reason="Refused", hint=hint)
         unreachable.is_unreachable = True
         return unreachable
-    return PodwrightError(f"The connection to {server} failed: {text}", reason=CONNECTION_LOST, hint="Check the network between this machine and the cluster.")
+    hint = _PROXY_HINT if configuration.proxy else "Check the network between this machine and the cluster."
+    return PodwrightError(f"The connection to {configuration.place} failed: {text}", reason=CONNECTION_LOST, hint=hint)

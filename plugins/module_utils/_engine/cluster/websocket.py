@@ -102,12 +102,11 @@ def _open(configuration: Configuration, request: Request, protocols: list[str], 
         connection.shutdown()
         _refuse(request, answer.status, answer.headers, None, configuration)
     if failure or answer is None:
-        server = f"{configuration.server}{configuration.via} (from {configuration.source})"
         # A server whose connection is lost may have executed the request.
         is_lost = isinstance(failure, (ConnectionResetError, BrokenPipeError, websocket.WebSocketConnectionClosedException))
         cause = f"no response within {round(seconds, 1):g} s" if opening.cancelled.is_set() else configuration.mask(str(failure))
         unopened = PodwrightError(
-            f"Could not open a websocket to {server} for {request.name}: {cause}",
+            f"Could not open a websocket to {configuration.place} for {request.name}: {cause}",
             reason=CONNECTION_LOST if is_lost else BAD_CERTIFICATE if isinstance(failure, ssl.SSLCertVerificationError) else "Refused",
             hint=_LOGIN_HINT if isinstance(failure, TunnelRefused) and failure.status == PROXY_AUTHENTICATION_REQUIRED else _NETWORK_HINT,
         )
