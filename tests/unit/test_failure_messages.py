@@ -495,6 +495,11 @@ CONVERT = "Write numbers and booleans without quotes, and variables that are tex
         (".spec.replicas: expected numeric (int or float), got string", "got string (HTTP 500). " + CONVERT),
         (".spec.containers: expected list, got string", "expected list, got string (HTTP 500). Write the value as a list."),
         ("json: cannot unmarshal string into Go struct field PodDNSConfig.searches of type []string", "Write the value as a list."),
+        (
+            '.data.a: expected string, got &value.valueUnstructured{Value:map[string]interface {}{"a":1}}',
+            "(HTTP 500). The filter to_json makes text of a mapping or a list.",
+        ),
+        ('.data.a: expected string, got []interface {{"a", "b"}}', "(HTTP 500). The filter to_json makes text of a mapping or a list."),
         (".spec.paused: expected boolean, got &{true}", ".spec.paused: expected boolean, got true (HTTP 500). " + CONVERT),
     ],
 )
@@ -511,6 +516,11 @@ def test_a_value_of_the_wrong_type_in_a_manifest_is_shown_as_it_is_written(text,
         ("cannot convert int64 to string", 'Quote the value, such as "1" or "true".'),
         ("json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32", CONVERT),
         ("cannot convert string to bool", CONVERT),
+        ("unrecognized type: int32", CONVERT),
+        ("unrecognized type: bool", CONVERT),
+        ("unrecognized type: string", "The filter to_json makes text of a mapping or a list."),
+        ("json: cannot unmarshal array into Go struct field ConfigMap.data of type string", "The filter to_json makes text of a mapping or a list."),
+        ("cannot restore slice from map", "Write the value as a list."),
         ('spec.ports[0].targetPort: Invalid value: "8080": must contain at least one letter (a-z)', CONVERT),
     ],
 )
@@ -520,6 +530,15 @@ def test_a_patch_with_a_value_of_the_wrong_type_does_not_show_the_object(value, 
     body = {"kind": "Status", "reason": "Invalid", "message": f' "" is invalid: patch: Invalid value: {value}: {text}'}
     error = status_error(422, body, Request("PATCH", "/api/v1/namespaces/n/secrets/s"), Configuration({"host": "https://x"}))
     assert error.message.endswith(f"patch: {text} (422 Invalid)") and error.hint == hint
+
+
+def test_patches_that_the_api_server_cannot_merge_have_a_hint():
+    request, configuration = Request("PATCH", "/apis/apps/v1/namespaces/n/deployments/d"), Configuration({"host": "https://x"})
+    status = {"kind": "Status", "message": "map: map[image:x] does not contain declared merge key: name"}
+    error = status_error(500, status, request, configuration)
+    assert error.hint == "Add name to each item of the list: items are merged by it." and error.is_refusal
+    status = {"kind": "Status", "message": "the body of the request was in an unknown format", "reason": "UnsupportedMediaType"}
+    assert "omit merge_type, or set it to merge" in status_error(415, status, request, configuration).hint
 
 
 def test_a_refusal_does_not_repeat_the_template_of_a_workload():

@@ -123,7 +123,11 @@ def test_credentials_of_a_kubeconfig_are_not_sent_over_plain_http(host, server, 
     [
         ({"api_key": "t0ken"}, None, "The API server does not accept the token of the option api_key: set a valid one."),
         ({"api_key": "t0ken"}, "K8S_AUTH_API_KEY", "The API server does not accept the token of K8S_AUTH_API_KEY: set a valid one."),
-        ({"username": "t0ken", "password": "pa55word"}, None, "The API server does not accept the user name and password of the option username: set a valid one."),
+        (
+            {"username": "t0ken", "password": "pa55word"},
+            None,
+            "The API server does not accept the user name and password of the option username: set a valid one.",
+        ),
         ({}, None, "The API server does not accept the credentials of the user of KUBECONFIG={}: log in again, or renew its token or certificate."),
         ({"host": "http://192.0.2.1"}, None, "Use an https:// address: the credentials of KUBECONFIG={} are not sent over plain HTTP."),
     ],

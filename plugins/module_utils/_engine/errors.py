@@ -24,6 +24,7 @@ _MAX_FRAMES = 5
 # How an API server words a denial by RBAC; a websocket that lacks the verb create is refused without a word (Kubernetes 1.35 and later).
 _DENIAL = re.compile(r'\bUser "?[^"]*"? cannot |is forbidden:\s+\(403 Forbidden\)\Z')
 _FORMER_VERSION = "failed to convert merged object to last applied version"
+_MISMATCHES = ("typed patch object", "unstructured object to ", "does not contain declared merge key")
 _ADMISSION = re.compile(r"denied (the )?request")
 _NULL = re.compile(r'"null": (\S+) in body must be of type')
 # How an API server refuses a pod that refers to one of these objects, which the run may create before.
@@ -94,8 +95,8 @@ class PodwrightError(Exception):
 
     @property
     def is_schema_mismatch(self) -> bool:
-        """Whether a manifest does not match its schema, which server-side apply reports with status 500."""
-        return self.status == 500 and any(words in self.message for words in ("typed patch object", "unstructured object to ", _FORMER_VERSION))
+        """Whether a manifest does not match its schema, which server-side apply and strategic merge patches report with status 500."""
+        return self.status == 500 and any(words in self.message for words in (*_MISMATCHES, _FORMER_VERSION))
 
     @property
     def is_about_former_version(self) -> bool:

@@ -21,6 +21,7 @@ _HINTS = {
     "409": "Another client changed the object meanwhile: run the task again.",
     "410": "Run the task again.",
     "413": "Move large values elsewhere, or split the object: a cluster stores objects of up to about 1 MiB.",
+    "415": "The kind does not support this type of patch: omit merge_type, or set it to merge. Custom resources have no strategic-merge.",
     "429": "The API server limits the rate of requests: lower concurrency or forks, or raise the limits of its priority levels.",
     "5xx": "Check the health of the API server, of its webhooks and of proxies in between: kubectl get --raw '/readyz?verbose'.",
 }
@@ -48,13 +49,18 @@ _PATCHED = re.compile(r'patch: Invalid value: "(?:[^"\\]|\\.)*"(?:: )?')
 # How it reports text for a number or a boolean: in an apply, and in patches.
 _TEXT_FOR_OTHER = re.compile(
     r"expected (numeric|boolean)\b.* got (string|&)|cannot unmarshal string into .* \*?(int|float|bool)|cannot convert string to "
-    r'|[pP]ort: Invalid value: "\d+": must contain at least one letter'
+    r'|unrecognized type: u?(int|float|bool)|[pP]ort: Invalid value: "\d+": must contain at least one letter'
 )
 _OTHER_FOR_TEXT = re.compile(
     r"expected string, got|cannot unmarshal (number|bool) into .* of type (\*?string|\[\]uint8)|cannot convert (int64|float64|bool) to string"
 )
+_MAPPING_FOR_TEXT = re.compile(
+    r"expected string, got &?(value\.valueUnstructured)?\{?(Value:)?(map)?\[|cannot unmarshal (object|array) into .* of type \*?string"
+    r"|unrecognized type: string"
+)
+_MERGE_KEY = re.compile(r"does not contain declared merge key: (\w+)")  # of a list, in a strategic merge patch
 _UNASSIGNABLE = re.compile("is not in the valid range|duplicate nodePort")  # which dry runs do not find
-_OTHER_FOR_LIST = re.compile(r"expected list, got|cannot unmarshal (string|object|number|bool) into .* of type \[\](?!uint8)")
+_OTHER_FOR_LIST = re.compile(r"expected list, got|cannot unmarshal (string|object|number|bool) into .* of type \[\](?!uint8)|cannot restore slice from")
 # A field in snake_case: in a create, and in an apply.
 _SNAKE_CASE = re.compile(r'unknown field "(?:[^"]*\.)?[a-z]+_\w+"|\.[a-z]+_\w+: field not declared in schema')
 # How an API server rejects a path that it does not serve: with a Status for a group that it serves, else in plain text.
@@ -154,7 +160,10 @@ def _user_of(text: str, configuration: Configuration) -> str:
 def _type_hint(error: PodwrightError, text: str) -> str:
     """What to do about values of the wrong types and misspelled fields, or empty."""
     hints = ['Quote the value, such as "1" or "true".'] if _OTHER_FOR_TEXT.search(text) else []
+    hints = ["The filter to_json makes text of a mapping or a list."] if _MAPPING_FOR_TEXT.search(text) else hints
     hints += ["Write the value as a list."] if _OTHER_FOR_LIST.search(text) else []
+    if found := _MERGE_KEY.search(text):
+        hints.append(f"Add {found[1]} to each item of the list: items are merged by it.")
     if _SNAKE_CASE.search(text):
         hints.append("Write the fields of a manifest as the API does, in camelCase, such as restartPolicy.")
     if _TEXT_FOR_OTHER.search(text):
