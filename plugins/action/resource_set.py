@@ -23,6 +23,7 @@ from ansible_collections.podwright.core.plugins.plugin_utils._operation_action i
 MAX_DOWNLOAD = 64 << 20  # bytes
 MANIFESTS = (".yml", ".yaml", ".json")
 NAMES = ", ".join(f"*{ending}" for ending in MANIFESTS)
+PARTIAL = ("label_selectors", "ignored_fields", "append_hash")  # options with which two manifests of one object may be two objects, or equal
 CONNECT_SECONDS = 30
 DOWNLOAD_SECONDS = 120
 SYNTAX = (
@@ -43,7 +44,10 @@ class ActionModule(OperationAction):
             return args  # the validation reports options that exclude each other, and a src that would be the directory of the play
         (source,) = sources
         rest = {name: value for name, value in args.items() if name != source}
-        return rest | {"definition": self._read_src(str(args["src"]), bool(args.get("kind"))) if source == "src" else self._render(args["template"], task_vars)}
+        if source == "template":
+            return rest | {"definition": self._render(args["template"], task_vars)}
+        is_whole = args.get("state") != "patched" and not any(args.get(name) for name in PARTIAL)
+        return rest | {"definition": self._read_src(str(args["src"]), bool(args.get("kind")), is_whole)}
 
     def _find(self, option, directory, path):
         try:
@@ -51,19 +55,23 @@ class ActionModule(OperationAction):
         except AnsibleError as error:
             raise AnsibleActionFail(f"{option}: file {path} does not exist in {directory}/ of the role or beside the play.") from error
 
-    def _read_src(self, path, has_kind):
-        """The manifests of a file, a directory or a URL; they may lack a kind if the task has one."""
+    def _read_src(self, path, has_kind, is_whole):
+        """The manifests of a file, a directory or a URL; they may lack a kind if the task has one.
+
+        Args:
+            is_whole: whether each object is to be as one manifest describes it.
+        """
         if path.partition("://")[0].lower() in ("http", "https"):
-            return self._parse({_public(path): self._download(path)}, _public(path), has_kind)
+            return self._parse({_public(path): self._download(path)}, _public(path), has_kind, is_whole)
         found = self._find("src", "files", path)
         files = _files_below(found) if os.path.isdir(found) else [found]
-        return self._parse({file: self._read_file("src", file) for file in files}, f"{path} ({NAMES})" if os.path.isdir(found) else path, has_kind)
+        return self._parse({file: self._read_file("src", file) for file in files}, f"{path} ({NAMES})" if os.path.isdir(found) else path, has_kind, is_whole)
 
-    def _parse(self, texts, place, has_kind):
+    def _parse(self, texts, place, has_kind, is_whole):
         for origin, text in texts.items():
             for warning in repeated_keys(text, f"src {origin}"):
                 self._display.warning(warning)
-        return _read(texts, place, has_kind)
+        return _read(texts, place, has_kind, is_whole)
 
     def _read_file(self, option, path):
         try:
@@ -126,18 +134,35 @@ def _public(url):
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
-def _read(texts, place, has_kind):
+def _read(texts, place, has_kind, is_whole):
     """The manifests in texts by their origin."""
     try:
         found = [(origin, flatten(read_documents(text, f"src {origin}"))) for origin, text in texts.items()]
         manifests = [manifest for _origin, each in found for manifest in each]
         problems = (f"src {origin}: {problem}" for origin, each in found for manifest in each if (problem := _problem(manifest, has_kind)))
         failure = next(problems, "") if manifests else f"src: no manifests found in {place}."
+        failure = failure or (_contradiction(found) if is_whole else "")
     except PodwrightError as error:
         failure = str(error)
     if failure:  # outside of the handler: ansible-core 2.16 cannot format tracebacks with frames of libyaml
         raise AnsibleActionFail(failure)
     return manifests
+
+
+def _contradiction(found):
+    """Which files describe one object differently; an empty string if none do. The operation finds what is not written alike, but knows no files."""
+    origins = {}
+    for origin, manifests in found:
+        for manifest in manifests:
+            metadata = manifest.get("metadata")
+            metadata = metadata if isinstance(metadata, dict) else {}
+            identity = (manifest.get("apiVersion"), manifest.get("kind"), metadata.get("namespace") or "", metadata.get("name"))
+            if not all(isinstance(text, str) and text for text in (identity[0], identity[1], identity[3])) or not isinstance(identity[2], str):
+                continue
+            other, known = origins.setdefault(identity, (origin, manifest))
+            if other != origin and json.dumps(known, sort_keys=True) != json.dumps(manifest, sort_keys=True):
+                return f"src: {other} and {origin} describe {identity[1]} '{identity[3]}' differently. Remove one of them, or give each its own name."
+    return ""
 
 
 def _problem(document, has_kind):

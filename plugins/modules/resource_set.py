@@ -54,7 +54,7 @@ options:
       - An object of a kind that the server does not serve is absent, unless another API group has a kind of that name, which fails.
       - V(patched) merges the manifests or O(patch) into existing objects. Fields that these do not contain are kept, whoever set them, and
         an object that does not exist is not created.
-      - Several manifests of one object are merged in their order.
+      - Several manifests of one object are merged in their order. With another state, equal ones are one, and different ones are refused.
       - C(status) is a field like any other, unless the kind has the subresource status, outside of which the API server ignores it. V(present) then leaves
         it out, as exported manifests have it, and V(patched) refuses it.
       - The record of the set is deleted last, so a run that failed or was interrupted can be repeated. Without it, as after the deletion of the

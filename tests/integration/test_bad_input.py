@@ -44,10 +44,10 @@ CASES = {
     "stdin without command": ("task_pod", {"name": "x", "image": "y", "stdin": "z"}, ["stdin:", "command"]),
     "prune without set": ("task_pod", GOOD | {"prune": True}, ["prune:", "set"]),
     "refused by the server": ("task_pod", GOOD | {"ports": [{"container_port": 99999}]}, ["containerPort", "65535"]),
-    "two definitions alike": (
+    "two definitions of one object": (
         "resource_set",
-        {"definition": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}] * 2},
-        ["Two definitions", "'a'"],
+        {"definition": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": value}} for value in "vw"]},
+        ["Two different definitions", "'a'"],
     ),
     "no kind": ("resource_set", {"definition": {"apiVersion": "v1", "metadata": {"name": "a"}}}, ["kind"]),
     "bad YAML": ("resource_set", {"definition": "a: [1"}, ["definition", "line"]),

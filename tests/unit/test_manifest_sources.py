@@ -53,6 +53,19 @@ def test_the_files_of_a_directory_are_read_in_the_order_of_their_paths(write, tm
     assert len(read(tmp_path / "link")) == 2
 
 
+def test_files_that_describe_an_object_differently_are_named(write, tmp_path):
+    write("a.yml", "{apiVersion: v1, kind: Namespace, metadata: {name: n}}")
+    write("b.yml", "{apiVersion: v1, kind: Namespace, metadata: {name: n}}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: n, namespace: m}}")
+    write("c.yml", "{apiVersion: v1, kind: Pod, metadata: {name: n}}\n---\n{kind: Pod, metadata: {name: n}}\n---\n{kind: Pod, metadata: 5}")
+    assert len(read(tmp_path)) == 6  # those that are equal are one, which the operation sees to
+    write("d.yml", "{apiVersion: v1, kind: Namespace, metadata: {name: n, labels: {a: b}}}")
+    with pytest.raises(AnsibleActionFail) as caught:
+        read(tmp_path)
+    assert f"{tmp_path}/a.yml and {tmp_path}/d.yml describe Namespace 'n' differently" in str(caught.value)
+    for options in ({"state": "patched"}, {"append_hash": True}, {"label_selectors": ["a"]}, {"ignored_fields": ["metadata.labels"]}):
+        assert len(Action().prepare({"src": str(tmp_path), **options}, {})["definition"]) == 7
+
+
 def test_a_link_to_a_directory_below_src_is_refused_unless_it_is_hidden(write, tmp_path):
     """As in a mounted ConfigMap, whose files are links into a hidden directory."""
     write("src/..2026/a.yml", "kind: Pod")

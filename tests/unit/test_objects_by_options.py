@@ -98,6 +98,22 @@ def test_kind_api_version_and_name_complete_manifests_and_do_not_replace_what_is
     assert (fields["result"]["kind"], fields["result"]["metadata"]["name"]) == ("Deployment", "one")
 
 
+def test_definitions_of_one_object_are_one_if_they_are_equal(cluster):
+    one = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}}
+    same = one | {"metadata": {"name": "a", "namespace": "n", "uid": "u"}}
+    fields = done(cluster, definition=[one, same, copy.deepcopy(one)])
+    assert [entry["action"] for entry in fields["plan"]] == ["create"] and fields["result"]["data"] == {"k": "v"}
+    for other in ({"data": {"k": "w"}}, {"immutable": True}):
+        _fields, error = run(cluster, definition=[one | {"immutable": 1}, one | other])
+        assert error.message == "Two different definitions describe ConfigMap 'a' in namespace 'n'." and error.reason == "BadManifest"
+
+
+@pytest.mark.parametrize("state", ["present", "absent", "patched"])
+def test_an_unknown_kind_without_an_api_version_is_reported_as_such(cluster, state):
+    _fields, error = run(cluster, kind="ConfgMap", name="a", state=state, definition={"data": {}})
+    assert error.reason == "UnknownKind" and error.message.startswith("Kind 'ConfgMap' not found in any API group")
+
+
 def test_name_without_kind_is_the_name_of_the_set(cluster):
     for given in ({"name": "web"}, {"set": "web"}, {"set": "web", "kind": "ConfigMap", "name": "c"}):
         cluster.objects.clear()

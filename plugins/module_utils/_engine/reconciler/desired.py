@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
@@ -29,9 +30,9 @@ def read_desired(
         namespace: the namespace of manifests that name none.
         applyset: the set of which the objects are members, or None.
 
-    Raises: PodwrightError for an invalid manifest or two of the same Key.
+    Raises: PodwrightError for an invalid manifest or two different ones of the same Key.
     """
-    cleaned = [clean(complete(manifest)) for manifest in manifests]
+    cleaned = [clean(complete(client, manifest)) for manifest in manifests]
     for manifest in cleaned:
         if manifest["kind"] == DEFINITION.name:
             client.kinds.define(manifest)
@@ -45,9 +46,9 @@ def read_undesired(client: Client, manifests: Iterable[Manifest], namespace: str
 
     It has an error if another group has a kind of that name, and no manifest defines this one: the object may exist, and its apiVersion be wrong.
 
-    Raises: PodwrightError for an invalid manifest or two of the same Key.
+    Raises: PodwrightError for an invalid manifest or two different ones of the same Key.
     """
-    cleaned = [clean(complete(manifest)) for manifest in manifests]
+    cleaned = [clean(complete(client, manifest)) for manifest in manifests]
     undesired, unserved = _resolve(client, cleaned, namespace, in_any_version=True)
     defined = {_defined_by(manifest) for manifest in cleaned if manifest["kind"] == DEFINITION.name}
     namesakes = {name: client.kinds.namesakes(name) for name in {change.key.kind for change in unserved}}
@@ -100,12 +101,12 @@ def _find_kind(client: Client, api_version: str, name: str, in_any_version: bool
         return client.kinds.find_if_served(api_version.rpartition("/")[0], name) if in_any_version else None, error
 
 
-def complete(manifest: Manifest) -> Manifest:
-    """The manifest of a built-in kind with the apiVersion that it may lack, and with the kind as the API spells it."""
+def complete(client: Client, manifest: Manifest) -> Manifest:
+    """The manifest with the apiVersion that it may lack, and with a built-in kind as the API spells it. Raises: PodwrightError for an unknown kind."""
     api_version, name = (manifest.get("apiVersion"), manifest.get("kind")) if isinstance(manifest, dict) else (None, None)
-    if not isinstance(api_version, (str, type(None))) or not isinstance(name, str):
+    if not isinstance(api_version, (str, type(None))) or not isinstance(name, str) or not name:
         return manifest  # `clean` reports it
-    kind = find_built_in(api_version, name)
+    kind = find_built_in(api_version, name) if api_version else client.kinds.find(None, name)
     return manifest | {"apiVersion": kind.api_version, "kind": kind.name} if kind else manifest
 
 
@@ -118,6 +119,7 @@ def _add(objects: dict[Key, tuple[Kind, Manifest]], kind: Kind, manifest: Manife
     else:
         manifest["metadata"].pop("namespace", None)
     key = key_of(manifest, kind)
-    if key in objects and not may_repeat:
-        raise PodwrightError(f"Two definitions describe {key.title}.", reason="BadManifest", hint="Remove one of them, or give each its own name.")
+    # To Python true is 1.
+    if key in objects and not may_repeat and json.dumps(objects[key][1], sort_keys=True) != json.dumps(manifest, sort_keys=True):
+        raise PodwrightError(f"Two different definitions describe {key.title}.", reason="BadManifest", hint="Remove one, or give each its own name.")
     objects.setdefault(key, (kind, manifest))

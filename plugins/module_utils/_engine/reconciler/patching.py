@@ -60,7 +60,7 @@ class Patches:
 
         Raises: PodwrightError for an invalid manifest or an unknown kind.
         """
-        manifests = [complete(manifest) for manifest in manifests]
+        manifests = [complete(client, manifest) for manifest in manifests]
         for manifest in manifests:
             check_manifest(manifest)
         changes = call_in_threads(lambda manifest: self._plan_one(client, manifest, namespace), manifests, max(1, concurrency))
