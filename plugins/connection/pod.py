@@ -14,23 +14,32 @@ description:
   - A command can print at most 256 MiB. Redirect more output to a file, and fetch that.
 options:
   pod:
-    description: Name of the pod.
+    description: Name of the pod. Defaults to O(host_name).
     type: str
-    default: inventory_hostname
     vars:
-      - name: inventory_hostname
       - name: ansible_host
       - name: ansible_podwright_pod
+    env:
+      - name: K8S_AUTH_POD
+  host_name:
+    description: Name of the host in the inventory.
+    type: str
+    vars:
+      - name: inventory_hostname
   namespace:
     description: Namespace of the pod. Defaults to E(PODWRIGHT_NAMESPACE), then to the namespace of the context.
     type: str
     vars:
       - name: ansible_podwright_namespace
+    env:
+      - name: K8S_AUTH_NAMESPACE
   container:
     description: Name of the container. Defaults to the container C(task), the one annotated as default, or the first, in this order.
     type: str
     vars:
       - name: ansible_podwright_container
+    env:
+      - name: K8S_AUTH_CONTAINER
   timeout:
     description: Seconds in which the prompt for the password of C(become) must appear; it is checked at least every 15 seconds.
     type: int
@@ -219,9 +228,8 @@ class Connection(ConnectionBase):
         if self._client is None:
             options = {name: self.get_option(name) for name in CONNECTION if self.has_option(name)}
             self._client = _guard(lambda: Client(Configuration(options)))
-            self._container = Container(
-                self.get_option("namespace") or self._client.configuration.namespace, self.get_option("pod"), self.get_option("container")
-            )
+            namespace, pod = self.get_option("namespace") or self._client.configuration.namespace, self.get_option("pod") or self.get_option("host_name")
+            self._container = Container(namespace, pod, self.get_option("container") or None)
             self._connected = True
         return self
 

@@ -57,7 +57,7 @@ def options_here(module):
     if module == "the connection plugin pod":
         text = (ROOT / "plugins/connection/pod.py").read_text()
         documentation = read_yaml(re.search(r'DOCUMENTATION = r"""\n(.*?)"""', text, re.DOTALL)[1])
-        return {variable["name"] for option in documentation["options"].values() for variable in option.get("vars", [])}
+        return {variable["name"] for option in documentation["options"].values() for source in ("vars", "env") for variable in option.get(source, [])}
     return names_of(importlib.import_module(f"{ENGINE}.{module or 'resource_set'}").ARGUMENTS)
 
 

@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
-import pytest
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+import os
 
+import pytest
+from ansible import constants
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.playbook.play_context import PlayContext
+
+from ansible_collections.podwright.core.plugins.connection import pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.operations import pod_deployment, task_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.images import full_image
+
+from ..support.documents import read_yaml
 
 VARIABLES = {
     "PODWRIGHT_SERVICE_ACCOUNT": "builder",
@@ -76,6 +83,33 @@ def test_the_namespace_is_that_of_the_variable_then_that_of_the_context(variable
     if variable is not None:
         monkeypatch.setenv("PODWRIGHT_NAMESPACE", variable)
     assert Configuration({"kubeconfig": kubeconfig}).namespace == namespace
+
+
+@pytest.mark.parametrize(
+    ("variables", "container"),
+    [
+        ({}, ("of-context", "web", None)),
+        ({"K8S_AUTH_NAMESPACE": "n", "K8S_AUTH_POD": "p", "K8S_AUTH_CONTAINER": "c"}, ("n", "p", "c")),
+        ({"K8S_AUTH_NAMESPACE": "", "K8S_AUTH_POD": "", "K8S_AUTH_CONTAINER": ""}, ("of-context", "web", None)),
+        ({"K8S_AUTH_POD": "p", "ansible_host": "h"}, ("of-context", "h", None)),
+        ({"K8S_AUTH_NAMESPACE": "n", "K8S_AUTH_POD": "p", "ansible_podwright_pod": "own", "ansible_podwright_namespace": "m"}, ("m", "own", None)),
+    ],
+)
+def test_the_connection_has_the_variables_of_that_of_kubernetes_core(variables, container, monkeypatch):
+    for name in ("K8S_AUTH_NAMESPACE", "K8S_AUTH_POD", "K8S_AUTH_CONTAINER", "PODWRIGHT_NAMESPACE", "K8S_AUTH_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    kubeconfig = {"clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}], "current-context": "x"}
+    kubeconfig["contexts"] = [{"name": "x", "context": {"cluster": "c", "namespace": "of-context"}}]
+    constants.config.initialize_plugin_configuration_definitions("connection", pod.Connection.transport, read_yaml(pod.DOCUMENTATION)["options"])
+    connection = pod.Connection(PlayContext(), os.devnull)
+    connection._load_name = connection.ansible_name = pod.Connection.transport
+    given = {name: value for name, value in variables.items() if name.startswith("ansible_")}
+    connection.set_options(var_options={"inventory_hostname": "web", "ansible_podwright_kubeconfig": kubeconfig} | given)
+    found = connection._connect()._container
+    assert (found.namespace, found.pod, found.name) == container
+    connection.close()
 
 
 @pytest.mark.parametrize(
