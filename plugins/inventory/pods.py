@@ -406,12 +406,16 @@ def is_content(value):
 
 
 def _absolute(value, directory):
-    """A path relative to the directory of the inventory if it exists there."""
-    if not isinstance(value, str) or not value or is_text(value) or os.pathsep in value:
+    """A path, or several of kubeconfigs, relative to the directory of the inventory if it exists there."""
+    if not isinstance(value, str) or is_text(value):
         return value
-    path = os.path.expanduser(value)
+    return os.pathsep.join(_beside(path, directory) for path in value.split(os.pathsep))
+
+
+def _beside(path, directory):
+    path = os.path.expanduser(path)
     beside = os.path.join(directory, path)
-    return beside if os.path.exists(beside) else path
+    return beside if path and os.path.exists(beside) else path
 
 
 def _connection_variables(given, cluster):

@@ -357,8 +357,9 @@ def test_the_password_of_a_url_never_becomes_a_variable(tmp_path):
 
 def test_paths_are_relative_to_the_inventory(serve, tmp_path, monkeypatch):
     (tmp_path / "config").write_text(json.dumps({"clusters": [], "users": [{"name": "u", "user": {"token": TOKEN}}], "contexts": []}))
-    with pytest.raises(AnsibleError, match=str(tmp_path / "config")):
-        serve([pod("web")], kubeconfig="config")
+    for paths in ("config", "missing:config", ":config:"):
+        with pytest.raises(AnsibleError, match=paths.strip(":").replace("config", str(tmp_path / "config"))):
+            serve([pod("web")], kubeconfig=paths)
 
 
 # -- cache ------------------------------------------------------------------------------------------------------
