@@ -62,8 +62,7 @@ class Context:
         The option `host` replaces the server only, unless it comes with credentials.
         """
         options = self._options
-        kubeconfig = options.get("kubeconfig")
-        if kubeconfig:
+        if kubeconfig := options.get("kubeconfig"):
             is_variable = isinstance(kubeconfig, str) and kubeconfig == os.environ.get("K8S_AUTH_KUBECONFIG")
             return self._select(read_kubeconfig(kubeconfig, "K8S_AUTH_KUBECONFIG=" if is_variable else "kubeconfig "))
         if options.get("host") and any(map(options.get, _CREDENTIALS)):
