@@ -19,6 +19,7 @@ CACHE = Path(os.environ.get("PODWRIGHT_CACHE", Path.home() / ".cache/podwright")
 # {minor version: (version, directory of its modules)}; the first one is used unless PODWRIGHT_KUBERNETES names another.
 KUBERNETES = {"1.36": ("v1.36.3", "kubernetes"), "1.34": ("v1.34.4", "kubernetes-1.34")}
 KUBERNETES_VERSION, KUBERNETES_MODULES = KUBERNETES[os.environ.get("PODWRIGHT_KUBERNETES", next(iter(KUBERNETES)))]
+PACKAGES = "requirements.txt"  # of a group with programs that no Go module has; pip unpacks them into `packages`, beside the other programs
 VERSION_PACKAGE = "k8s.io/component-base/version"
 
 
@@ -30,6 +31,7 @@ class Group:
         minutes: expected duration of the first build on two cores.
         data: files in the module of the first program that are concatenated to `data.yml` beside the programs.
         c: whether C code is part of the programs, which are static nevertheless.
+        tools: programs that run on this machine and get no image.
         image: name of their images, with `{}` for the program. A role or a guide that names an image of the authors gets this one.
         entrypoint: the command of the images.
     """
@@ -40,6 +42,7 @@ class Group:
     ldflags: str = ""
     data: tuple[str, ...] = ()
     c: bool = False
+    tools: tuple[str, ...] = ()
     image: str = "docker.io/podwright/{}:latest"
     entrypoint: tuple[str, ...] = ("/{}",)
 
@@ -64,6 +67,14 @@ ADDONS = (
     KWOK,
     Group("metrics-server", 0.8),
 )
+ISTIO = Group(
+    "istio",
+    5,
+    tags="vtprotobuf,disable_pgv",
+    ldflags="-X istio.io/istio/pkg/version.buildVersion=1.31.0 -X istio.io/istio/pkg/version.buildStatus=Clean",
+    tools=("istioctl",),
+    entrypoint=("/usr/local/bin/{}",),
+)
 # Built when a test first uses them.
 ANALYSER = Group("cyclonus", 2)
 COMPONENTS = (
@@ -86,15 +97,17 @@ COMPONENTS = (
     Group("prometheus", 4, tags="remove_all_sd,enable_kubernetes_sd", image="docker.io/prom/{}:v3.14.0"),  # that of Debian cannot find pods
     Group("jaeger", 10),
     Group("dra-example-driver", 2.5),
+    ISTIO,
     Group("crane", 0.5, image="gcr.io/go-containerregistry/crane:debug"),
 )
 
 
 def directory(group: Group) -> Path:
-    """The cache directory of a group, named by a digest of its modules and flags."""
+    """The cache directory of a group, named by a digest of its modules, packages and flags."""
     key = hashlib.sha256()
-    for name in ("go.mod", "go.sum"):
-        key.update((MODULES / group.name / name).read_bytes())
+    for name in ("go.mod", "go.sum", PACKAGES):
+        path = MODULES / group.name / name
+        key.update(path.read_bytes() if path.exists() else b"")
     key.update(f"{group.tags} {group.ldflags} {group.data}".encode())
     return CACHE / f"{group.name}-{key.hexdigest()[:16]}"
 
@@ -158,6 +171,8 @@ def _build(group: Group, title: str) -> None:
         (partial / "cmd").rename(partial / group.name)
     if group.data:
         _collect(group, partial / "data.yml")
+    if (MODULES / group.name / PACKAGES).exists():
+        _unpack(group, partial / "packages")
     (partial / ".complete").touch()
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
@@ -167,6 +182,11 @@ def _build(group: Group, title: str) -> None:
 def _collect(group: Group, target: Path) -> None:
     parts = [path.read_text() for pattern in group.data for path in sorted(source(group).glob(pattern)) if path.suffix == ".yaml"]
     target.write_text("\n---\n".join(parts), encoding="utf-8")
+
+
+def _unpack(group: Group, target: Path) -> None:
+    options = ["--quiet", "--no-deps", "--no-compile", "--only-binary=:all:", "--require-hashes", f"--target={target}"]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, f"--requirement={MODULES / group.name / PACKAGES}"], check=True)
 
 
 def _show(line: str, last: bool = False) -> None:

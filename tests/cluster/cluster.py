@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from . import build, configuration, host, images, manifests
+from . import build, configuration, host, images, istio, manifests
 from .certificates import Authority, write_signing_pair
 from .configuration import NODE, Layout
 from .sandbox import Sandbox, wait_for
@@ -93,7 +93,9 @@ class Cluster:
         group = next(group for group in build.COMPONENTS if group.name == name)
         build.ensure((group,))
         for program in build.programs(group):
-            self._load_once(program.name, str(program), partial(images.program_image, program, group.image, group.entrypoint))
+            if program.name not in group.tools:
+                make = istio.proxy_image if program.name == istio.PROXY else images.program_image
+                self._load_once(program.name, str(program), partial(make, program, group.image, group.entrypoint))
         return build.source(group)
 
     def enforce_network_policies(self) -> None:

@@ -88,7 +88,7 @@ def python_image(name: str = PYTHON, program: Path | None = None) -> Image:
     excluded = {"test", "tests", "idlelib", "site-packages", "dist-packages", "__pycache__", "ensurepip", "lib2to3", "tkinter", "turtledemo"}
     sources = [executable]
     sources += [path for path in library.rglob("*") if path.is_file() and not excluded & set(path.parts) and path.suffix != ".a"]
-    sources += [path for top in sources if top == executable or top.suffix == ".so" for path in _needed_by(top)]
+    sources += [path for top in sources if top == executable or top.suffix == ".so" for path in needed_by(top)]
     files |= {str(path).lstrip("/"): path.read_bytes() for path in dict.fromkeys(sources)}
     packages = Path(sysconfig.get_path("platlib"))
     for package in ("grpc", "grpc_health", "grpc_reflection", "google", "typing_extensions.py"):
@@ -96,7 +96,7 @@ def python_image(name: str = PYTHON, program: Path | None = None) -> Image:
             if path.is_file() and "__pycache__" not in path.parts:
                 files[f"opt/grpc/{path.relative_to(packages)}"] = path.read_bytes()
                 if path.suffix == ".so":
-                    files |= {str(needed).lstrip("/"): needed.read_bytes() for needed in _needed_by(path)}
+                    files |= {str(needed).lstrip("/"): needed.read_bytes() for needed in needed_by(path)}
     links["usr/bin/python3"] = str(executable)
     if not program:
         return Image(name, ["sh"], files, links)
@@ -111,12 +111,21 @@ def python_image_version() -> str:
     return _digest(b"\n".join(parts))
 
 
-def program_image(program: Path, name: str, entrypoint: tuple[str, ...]) -> Image:
-    """The image of a static program, with busybox. The name and the entrypoint have `{}` for the name of the program."""
+def program_image(
+    program: Path, name: str, entrypoint: tuple[str, ...], others: dict[str, Path] | None = None, other_links: dict[str, str] | None = None
+) -> Image:
+    """The image of a static program, with busybox. The name and the entrypoint have `{}` for the name of the program.
+
+    Args:
+        others: further files, {path in the image: path here}, with the shared libraries that they need.
+        other_links: further links.
+    """
     files, links = _busybox()
     command = [word.format(program.name) for word in entrypoint]
-    files |= {command[0].lstrip("/"): program.read_bytes()}
-    return Image(name.format(program.name), [], files, links, Entrypoint=command)
+    others = {command[0].lstrip("/"): program} | (others or {})
+    libraries = {str(path).lstrip("/"): path for other in others.values() for path in needed_by(other)}
+    files |= {target: path.read_bytes() for target, path in (libraries | others).items()}
+    return Image(name.format(program.name), [], files, links | (other_links or {}), Entrypoint=command)
 
 
 def _busybox() -> tuple[dict[str, bytes], dict[str, str]]:
@@ -126,7 +135,7 @@ def _busybox() -> tuple[dict[str, bytes], dict[str, str]]:
     return files, {f"bin/{applet}": "/bin/busybox" for applet in applets if applet != "busybox"}
 
 
-def _needed_by(program: Path) -> list[Path]:
+def needed_by(program: Path) -> list[Path]:
     """The paths of the shared libraries of a program."""
     listed = subprocess.run(["ldd", program], check=False, capture_output=True, text=True).stdout
     return [Path(path) for path in re.findall(r"(?:=> )?(/\S+) \(0x", listed)]
