@@ -71,7 +71,7 @@ ISTIO = Group(
     "istio",
     5,
     tags="vtprotobuf,disable_pgv",
-    ldflags="-X istio.io/istio/pkg/version.buildVersion=1.31.0 -X istio.io/istio/pkg/version.buildStatus=Clean",
+    ldflags="-X istio.io/istio/pkg/version.buildVersion=1.31 -X istio.io/istio/pkg/version.buildStatus=Clean",
     tools=("istioctl",),
     entrypoint=("/usr/local/bin/{}",),
 )

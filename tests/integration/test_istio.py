@@ -26,7 +26,7 @@ SIDECARS = {"ordinary": ORDINARY, "held": HELD, "native": {}}  # held: Istio mak
 EACH = pytest.mark.parametrize("sidecar", SIDECARS)
 UNREDIRECTED = {"sidecar.istio.io/interceptionMode": "NONE"}  # needs no init container with the capability NET_ADMIN
 WEB = "mkdir /tmp/w; echo hello > /tmp/w/name; exec httpd -f -p 8080 -h /tmp/w"
-ASK = "wget -S -T 5 -O - http://web:8080/name 2>&1"
+ASK = "wget -S -q -O - http://web:8080/name 2>&1"
 
 
 @pytest.fixture(scope="module")
@@ -109,20 +109,20 @@ def test_pods_and_jobs_complete_beside_sidecars(meshed, own_client, sidecar, mod
 def test_results_inputs_and_artifacts_beside_sidecars(meshed, own_client, tmp_path, sidecar):
     run, place = meshed()
     (tmp_path / "given").write_text("given\n")
-    outputs = {
-        "results": {"values": {"path": "/output/values", "type": "json"}, "message": {"termination_message": True}},
-        "artifacts": [{"path": "/output/report", "dest": str(tmp_path / "report")}],
-        "inputs": [{"src": str(tmp_path / "given"), "path": "/input/given"}],
-    }
     command = "cp /input/given /output/report; echo '[1]' > /output/values; printf fine > /dev/termination-log; exit "
-    tasks = [task(f"left-{code}", f"{command}{code}", SIDECARS[sidecar], **outputs) for code in (0, 3)]
+    outputs = {"results": {"values": {"path": "/output/values", "type": "json"}, "message": {"termination_message": True}}}
+    outputs |= {"inputs": [{"src": str(tmp_path / "given"), "path": "/input/given"}]}
+    tasks = [
+        task(f"left-{code}", f"{command}{code}", SIDECARS[sidecar], artifacts=[{"path": "/output/report", "dest": str(tmp_path / f"{code}")}], **outputs)
+        for code in (0, 3)
+    ]
     played = run([batch("Run", tasks)])
     result = played.of("Run")["tasks"]
     assert [(entry["state"], entry["rc"], entry["results"]) for entry in result] == [
         ("succeeded", 0, {"values": [1], "message": "fine"}),
         ("failed", 3, {"values": [1], "message": "fine"}),
     ], result
-    assert (tmp_path / "report").read_text() == "given\n"
+    assert [(tmp_path / name).read_text() for name in ("0", "3")] == ["given\n"] * 2
     assert wait_for(lambda: own_client.get(POD, place, "left-0")["status"]["phase"] == "Succeeded")
 
 
@@ -143,7 +143,7 @@ def test_what_the_webhook_adds_is_no_change(meshed, own_client, mode):
         again = run(steps, *arguments, mode=mode)
         assert [again.of(step["name"])["changed"] for step in steps] == [False, False, False], arguments
     assert all("istio-proxy" in container_names(own_client.get(POD, place, name)) for name in (*SIDECARS, "bare"))
-    running = [{"name": f"In {name}", "podwright.core.pod_exec": {"name": name, "command": ["hostname"]}} for name in (*SIDECARS, "bare")]
+    running = [{"name": f"In {name}", "podwright.core.pod_exec": {"pod": name, "command": ["hostname"]}} for name in (*SIDECARS, "bare")]
     played = run(running, mode=mode)
     assert [played.of(f"In {name}")["stdout"].strip() for name in (*SIDECARS, "bare")] == [*SIDECARS, "bare"]
     absent = {"name": "Delete", "podwright.core.task_pod": {"tasks": [{"name": name} for name in SIDECARS], "state": "absent", "wait": True}}

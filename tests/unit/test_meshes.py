@@ -5,12 +5,18 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.job_status import read_job
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.meshes import NATIVE_SIDECARS, QUIT_ENDPOINTS, idle_proxy
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import read_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import proxies
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 
+from ..support.hostile_server import HostileServer, behave
+from ..support.local_commands import frame
+from ..support.stub_cluster import StubCluster
 from .task_specs import spec
 from .test_task_order import batch, session, states
 
@@ -52,6 +58,8 @@ def test_tasks_that_complete_ask_for_native_sidecars():
         (meshed(0, policy="OnFailure"), "istio-proxy"),
         (meshed(policy="Always"), None),
         (meshed(state={"terminated": {"exitCode": 0}}), None),
+        (meshed(state={"waiting": {"reason": "ContainerCreating"}}), "istio-proxy"),
+        (meshed(phase="Failed", reason="DeadlineExceeded"), None),
     ],
 )
 def test_a_proxy_is_idle_once_its_task_has_terminated(pod, name):
@@ -93,3 +101,51 @@ def test_each_idle_proxy_is_asked_once_to_terminate(kind, monkeypatch):
     assert error is None and states(fields) == {"t": "succeeded"}
     pod = next(item for (name, _n, _name), item in made.cluster.objects.items() if name == "Pod")
     assert asked == [(pod["metadata"]["uid"], "istio-proxy")] and set(QUIT_ENDPOINTS) == {"istio-proxy", "linkerd-proxy"}
+
+
+REFUSED = "failed to connect to localhost:15020: connection refused"
+
+
+def quit_proxy(monkeypatch, respond, pod=None):
+    """(paths that the proxy has received, the warnings) after it was asked to terminate. `respond` is given each port-forward: (server, connection, number)."""
+    monkeypatch.setattr(proxies, "PAUSE_SECONDS", 0.01)
+    asked = []
+
+    def fault(call, connection, execute):
+        if call.subresource != "portforward":
+            return behave(call, connection, execute)
+        asked.append(call)
+        connection.upgrade(call)
+        return respond(connection.server, connection, len(asked))
+
+    pod = (pod or meshed()) | {"apiVersion": "v1", "kind": "Pod"}
+    console = Console()
+    with HostileServer(StubCluster([pod]), fault) as server, Client(Configuration({"host": server.url})) as client:
+        proxies.Proxies(client, console)._quit(pod, "istio-proxy")
+        return server.requests, console.warnings
+
+
+def refuse(_server, connection, _number):
+    connection.send(frame(b"\0\x50\0") + frame(b"\1\x50\0") + frame(b"\1" + REFUSED.encode()))
+
+
+def test_a_proxy_that_does_not_listen_yet_is_asked_again(monkeypatch):
+    received, warnings = quit_proxy(
+        monkeypatch, lambda server, connection, number: refuse(server, connection, number) if number < 4 else server.forward(connection.sock)
+    )
+    assert received == [("POST", "/quitquitquit")] and not warnings
+
+
+def test_a_proxy_that_has_terminated_is_not_asked_again(monkeypatch):
+    def terminate(server, connection, number):
+        server.cluster.objects["pods", "n", "t"]["status"]["containerStatuses"][0]["state"] = {"terminated": {"exitCode": 0}}
+        refuse(server, connection, number)
+
+    assert quit_proxy(monkeypatch, terminate) == ([], [])
+    assert quit_proxy(monkeypatch, lambda server, connection, number: (server.cluster.objects.clear(), refuse(server, connection, number))) == ([], [])
+
+
+def test_a_proxy_that_never_listens_is_reported(monkeypatch):
+    monkeypatch.setattr(proxies, "START_SECONDS", 0.1)
+    received, [warning] = quit_proxy(monkeypatch, refuse)
+    assert not received and REFUSED in warning and "proxy 'istio-proxy' could not be terminated" in warning

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..cluster.kinds import POD
 from ..errors import PodwrightError
 from ..objects.meshes import QUIT_ENDPOINTS, idle_proxy
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from ..values import Manifest
     from .task_run import TaskRun
 
-QUIT_SECONDS = 5
+QUIT_SECONDS = 5  # in which a proxy must respond
+START_SECONDS = 30  # in which a proxy must accept requests: that of a short task is started after it
+PAUSE_SECONDS = 0.5
 
 
 class Proxies:
@@ -48,23 +51,42 @@ class Proxies:
             pool.submit(self._quit, *self._waiting.pop())
 
     def _quit(self, pod: Manifest, container: str) -> None:
-        from http.client import HTTPException  # few pods have such proxies
+        """Ask a proxy to terminate until it responds or has terminated, and warn if it does neither."""
+        metadata, path, client = pod["metadata"], QUIT_ENDPOINTS[container][1], self._client.branch()
+        deadline = client.clock.monotonic() + START_SECONDS
+        while True:
+            status, problem = _ask(client, pod, container)
+            if not problem or not self._is_idle(client, pod, container):
+                return
+            if status or client.clock.monotonic() > deadline:
+                break
+            client.clock.sleep(PAUSE_SECONDS)
+        self._console.warn(
+            f"The task of pod '{metadata['name']}' in namespace '{metadata['namespace']}' has terminated, but its proxy '{container}' could not be "
+            f"terminated and keeps the pod running: POST {path} {problem} Configure the mesh to inject native sidecars, or exclude the pod from it."
+        )
 
-        from ..clients.http import HttpRequest, send
-        from ..cluster.port_forward import Connection
-
-        metadata, (port, path), client = pod["metadata"], QUIT_ENDPOINTS[container], self._client.branch()
-        request = HttpRequest("http", "POST", path, {"Connection": "close"}, b"", QUIT_SECONDS)
+    def _is_idle(self, client: Client, pod: Manifest, container: str) -> bool:
+        """Whether a proxy still keeps its pod running, as far as can be read."""
         try:
-            with Connection(client, metadata["namespace"], metadata["name"], port, deadline=client.clock.monotonic() + QUIT_SECONDS) as forward:
-                response = send(forward.socket, "localhost", port, request, None, bool)
-                problem = f"POST {path} returned status {response.status}." if response.status >= 400 else ""
-        except ConnectionError:
-            problem = ""  # it terminated before it responded
-        except (PodwrightError, OSError, HTTPException) as error:
-            problem = f"POST {path} failed: {error}"
-        if problem:
-            self._console.warn(
-                f"The task of pod '{metadata['name']}' in namespace '{metadata['namespace']}' has terminated, but its proxy '{container}' could not be "
-                f"terminated and keeps the pod running: {problem} Configure the mesh to inject native sidecars, or exclude the pod from it."
-            )
+            live = client.get(POD, pod["metadata"]["namespace"], pod["metadata"]["name"])
+        except PodwrightError:
+            return True
+        return live is not None and live["metadata"]["uid"] == pod["metadata"]["uid"] and idle_proxy(live) == container
+
+
+def _ask(client: Client, pod: Manifest, container: str) -> tuple[int, str]:
+    """(status of the response to a request to terminate, or 0; what is wrong, or an empty string)."""
+    from http.client import HTTPException  # few pods have such proxies
+
+    from ..clients.http import HttpRequest, send
+    from ..cluster.port_forward import Connection
+
+    metadata, (port, path) = pod["metadata"], QUIT_ENDPOINTS[container]
+    request, forward = HttpRequest("http", "POST", path, {"Connection": "close"}, b"", QUIT_SECONDS), None
+    try:
+        with Connection(client, metadata["namespace"], metadata["name"], port, deadline=client.clock.monotonic() + QUIT_SECONDS) as forward:
+            response = send(forward.socket, "localhost", port, request, None, bool)
+    except (PodwrightError, OSError, HTTPException) as error:
+        return 0, f"failed: {(forward and forward.error) or error}"
+    return response.status, f"returned status {response.status}." if response.status >= 400 else ""
