@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.kinds import JOB, POD
 from ansible_collections.podwright.core.plugins.module_utils._engine.errors import PodwrightError
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.containers import container_names
+from ansible_collections.podwright.core.plugins.module_utils._engine.objects.meshes import idle_proxy
 
 from ..cluster import istio
 from ..support.component_cluster import component_cluster
@@ -95,6 +96,7 @@ def test_pods_and_jobs_complete_beside_sidecars(meshed, own_client, sidecar, mod
     assert [(entry["state"], entry["rc"]) for entry in result] == [("succeeded", 0), ("failed", 3), ("succeeded", 0), ("failed", 4)], result
     assert [entry["logs"].strip() for entry in result] == ["from the task", "out of order", "from the job", "once more"]
     assert changed == [True, True, False, False]
+    assert not any("probe failed" in entry["msg"] for entry in result if entry["state"] == "failed"), "those of the proxy"
     assert wait_for(lambda: own_client.get(POD, place, "pod")["status"]["phase"] == "Succeeded")
     assert wait_for(lambda: own_client.get(POD, place, "failing")["status"]["phase"] == "Failed")
     assert wait_for(lambda: own_client.get(JOB, place, "job")["status"].get("succeeded") == 1)
@@ -103,6 +105,22 @@ def test_pods_and_jobs_complete_beside_sidecars(meshed, own_client, sidecar, mod
     ordinary = [container["name"] for container in pod["spec"]["containers"]]
     expected = {"ordinary": ["task", "istio-proxy"], "held": ["istio-proxy", "task"], "native": ["task"]}[sidecar]
     assert ordinary == expected and {"istio-init", "istio-proxy"} <= set(container_names(pod))
+
+
+def test_a_later_run_terminates_the_proxies_of_an_earlier_one(meshed, own_client):
+    run, place = meshed()
+    tasks = [task("pod", "sleep 1", ORDINARY), task("indexed", "sleep 1", ORDINARY, kind="Job", completions=2, parallelism=2, completion_mode="Indexed")]
+    run([batch("Start", tasks, wait=False)])
+
+    def are_idle():
+        pods = own_client.list(POD, place)[0]
+        return len(pods) == 3 and all(idle_proxy(pod) for pod in pods)
+
+    wait_for(are_idle)
+    played = run([batch("Run", tasks)])
+    assert [entry["state"] for entry in played.of("Run")["tasks"]] == ["succeeded", "succeeded"] and not played.is_changed
+    assert wait_for(lambda: own_client.get(POD, place, "pod")["status"]["phase"] == "Succeeded")
+    assert wait_for(lambda: own_client.get(JOB, place, "indexed")["status"].get("succeeded") == 2)
 
 
 @EACH
@@ -127,7 +145,7 @@ def test_results_inputs_and_artifacts_beside_sidecars(meshed, own_client, tmp_pa
 
 
 @MODES
-def test_what_the_webhook_adds_is_no_change(meshed, own_client, mode):
+def test_additions_of_the_webhook_are_not_changes(meshed, own_client, mode):
     run, place = meshed()
     lasting = batch("Start", [task(name, "sleep 600", annotations) for name, annotations in SIDECARS.items()], state="running")
     bare = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare"}}
@@ -162,11 +180,13 @@ def test_the_traffic_of_a_task_passes_the_mesh_from_its_start(meshed, own_client
         batch("Serve", [web], state="running"),
         {"name": "Publish", "ansible.builtin.include_role": {"name": "podwright.core.service"}, "vars": service},
         batch("Ask", [task(name, ASK, SIDECARS[name]) for name in ("held", "native")], logs="collect"),
+        {"name": "Request", "podwright.core.pod_request": {"pod": "web", "port": 8080, "path": "/name", "return_content": True}},
         batch("Ask from outside", [task("outside", ASK, {}, labels={"sidecar.istio.io/inject": "false"})], logs="collect"),
     ]
     played = run(steps)
     for entry in played.of("Ask")["tasks"]:
         assert entry["rc"] == 0 and entry["logs"].strip().endswith("hello") and re.search("server: envoy", entry["logs"]), entry
+    assert played.of("Request")["content"].strip() == "hello", "port-forward bypasses the mesh"
     [outside] = played.of("Ask from outside")["tasks"]
     assert outside["rc"] == 1 and "hello" not in outside["logs"], outside
 

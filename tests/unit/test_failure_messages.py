@@ -345,7 +345,7 @@ def test_events_that_only_repeat_the_error_are_left_out():
 
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_failed_job_reads_the_same_whether_or_not_its_event_is_there_yet(monkeypatch, is_late):
-    def list_events(_client, item):
+    def list_events(_client, item, _besides):
         if item["kind"] != "Job" or is_late:
             return []
         (condition,) = item["status"]["conditions"]  # its controller writes the same message twice

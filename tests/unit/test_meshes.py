@@ -7,16 +7,17 @@ import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.configuration import Configuration
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.events import list_events
 from ansible_collections.podwright.core.plugins.module_utils._engine.console import Console
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.job_status import read_job
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.meshes import NATIVE_SIDECARS, QUIT_ENDPOINTS, idle_proxy
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import read_pod
-from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import proxies
+from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import proxies, task_completion
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
 
 from ..support.hostile_server import HostileServer, behave
 from ..support.local_commands import frame
-from ..support.stub_cluster import StubCluster
+from ..support.stub_cluster import StubCluster, live
 from .task_specs import spec
 from .test_task_order import batch, session, states
 
@@ -101,6 +102,21 @@ def test_each_idle_proxy_is_asked_once_to_terminate(kind, monkeypatch):
     assert error is None and states(fields) == {"t": "succeeded"}
     pod = next(item for (name, _n, _name), item in made.cluster.objects.items() if name == "Pod")
     assert asked == [(pod["metadata"]["uid"], "istio-proxy")] and set(QUIT_ENDPOINTS) == {"istio-proxy", "linkerd-proxy"}
+
+
+def test_the_events_of_a_proxy_do_not_explain_the_failure_of_a_command(monkeypatch):
+    left_out = []
+    monkeypatch.setattr(task_completion, "list_events", lambda _client, _item, besides: left_out.append(set(besides)) or [])
+    session({"bad": 2}).perform(batch("bad"))
+    assert left_out == [set(QUIT_ENDPOINTS)]
+    about = {"kind": "Pod", "name": "t", "uid": "1"}
+    fields = {"proxy": "spec.initContainers{istio-proxy}", "task": "spec.containers{task}", "pod": None}
+    place = {"namespace": "n"}
+    events = [live("v1", "Event", name, metadata=place, involvedObject=about | {"fieldPath": path}, reason=name) for name, path in fields.items()]
+    pod = meshed() | {"apiVersion": "v1", "kind": "Pod"}
+    with HostileServer(StubCluster([pod, *events])) as server, Client(Configuration({"host": server.url})) as client:
+        assert {event["reason"] for event in list_events(client, pod, QUIT_ENDPOINTS)} == {"task", "pod"}
+        assert {event["reason"] for event in list_events(client, pod)} == set(fields)
 
 
 REFUSED = "failed to connect to localhost:15020: connection refused"

@@ -10,7 +10,7 @@ from ..text import parse_integer
 from .kinds import EVENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from ..values import Manifest
     from .client import Client
@@ -30,23 +30,30 @@ EventsByUid: TypeAlias = "Mapping[str, list[Event]]"
 """Events by the uid of the object that they are about."""
 
 
-def list_events(client: Client, item: Manifest) -> list[Event]:
+def list_events(client: Client, item: Manifest, besides: Container[str] = ()) -> list[Event]:
     """The events about a live object as `read_events` returns them, but none if they cannot be listed: to explain a failure, which they must not hide."""
     try:
-        return read_events(client, item)
+        return read_events(client, item, besides)
     except PodwrightError:
         return []
 
 
-def read_events(client: Client, item: Manifest) -> list[Event]:
-    """The events about a live object, oldest first; none about an earlier object of the same name. Raises: PodwrightError."""
+def read_events(client: Client, item: Manifest, besides: Container[str] = ()) -> list[Event]:
+    """The events about a live object, oldest first; none about an earlier object of the same name.
+
+    Args:
+        besides: names of containers of a pod, whose events are left out.
+
+    Raises: PodwrightError.
+    """
     metadata = item["metadata"]
     about, uids = {"name": metadata["name"], "kind": item["kind"]}, ("", metadata["uid"], metadata["name"])
     if item["kind"] != "Node":  # of which the kubelet knows only the name, which it also writes as the uid
         about["uid"] = metadata["uid"]
     selector = ",".join(f"involvedObject.{key}={value}" for key, value in about.items())
     items, _version = client.list(EVENT, metadata.get("namespace"), field_selector=selector)
-    items = [event for event in items if (event.get("involvedObject") or {}).get("uid", "") in uids]
+    abouts = ((event, event.get("involvedObject") or {}) for event in items)
+    items = [event for event, about in abouts if about.get("uid", "") in uids and _container_of(about) not in besides]
     return sorted(map(_read_event, items), key=lambda event: event["last_seen"])
 
 
@@ -57,6 +64,11 @@ def read_events_by_uid(client: Client, namespace: str | None) -> dict[str, list[
     for uid, event in sorted(pairs, key=lambda pair: pair[1]["last_seen"]):
         found.setdefault(uid, []).append(event)
     return found
+
+
+def _container_of(about: Mapping[str, str]) -> str:
+    """The name of the container in the path of a field such as `spec.containers{task}`, or an empty string."""
+    return (about.get("fieldPath") or "").partition("{")[2].removesuffix("}")
 
 
 def _read_event(item: Manifest) -> Event:

@@ -17,6 +17,7 @@ from ..console import Console
 from ..errors import PodwrightError, as_podwright_error
 from ..objects.containers import TASK_CONTAINER
 from ..objects.job_status import pods_by_index
+from ..objects.meshes import QUIT_ENDPOINTS
 from ..objects.pod_status import Status, explaining_container, has_started
 from ..objects.readiness import condition
 from ..objects.start_hints import output_hint, probe_hint
@@ -112,8 +113,9 @@ class TaskCompletion:
         options, pod = spec.options, run.pod
         if run.effects.kept:  # the log and the events are those of another attempt, with other options
             return
-        subjects = [pod, run.live if spec.is_job else None]
-        run.events = [event for subject in subjects if subject for event in list_events(self._client, subject)]
+        has_exited = run.status is not None and run.status.rc is not None  # then only warnings explain more, and none about the proxy of a mesh
+        subjects, besides = [pod, run.live if spec.is_job else None], QUIT_ENDPOINTS if has_exited else ()
+        run.events = [event for subject in subjects if subject for event in list_events(self._client, subject, besides)]
         tail = read_tail(self._client, pod, options["log_tail"]) if pod else run.record.tail if run.record else Tail()
         if tail.container and tail.text:
             run.container_logs.setdefault(tail.container, tail.text)
@@ -126,7 +128,6 @@ class TaskCompletion:
         )
         if run.is_from_earlier_run and run.status and run.status.is_finished and options["rerun"] in ("on_change", "never") and "rerun" not in hint:
             hint = f"{hint} It failed in an earlier run; set rerun to on_failure to run it again.".lstrip()
-        has_exited = run.status is not None and run.status.rc is not None  # then only warnings explain more
         events = [event for event in run.events if event["type"] != "Normal" or not has_exited]
         text = error.message + _termination_line(error.message, pod, tail.text, options["log_tail"])
         text += format_diagnosis(events, tail, f"{text}\n{_job_failure(run.live)}")
