@@ -12,7 +12,6 @@ from ..objects.containers import long_running_containers
 from ..objects.controllers import controller_reference
 from ..objects.labels import MANAGED, label_of
 from ..objects.readiness import PROGRESSING, READY, Readiness, condition
-from ..objects.resources import own_requests
 from ..reconciler.manifest import key_of
 from ..reconciler.observation import target_of
 from ..reconciler.outcome import Outcome
@@ -198,19 +197,20 @@ def warn_of_obstacles(console: Console, target: Target, params: Options) -> None
         hint = f"Scale it to {minimum} first, with the option replicas."
         console.warn(f"{target.title} has 0 replicas, at which a HorizontalPodAutoscaler does not scale it. {hint}")
     for name in ("cpu", "memory"):
-        container = _without_request(target.before["spec"]["template"], name) if target.kind.group == "apps" and params[f"target_{name}"] else None
+        container = _without_request(target.before, name) if target.kind.group == "apps" and params[f"target_{name}"] else None
         if container is not None:
             why = f"without which a HorizontalPodAutoscaler does not know its utilization, unless a LimitRange sets the {name} request of its pods"
             console.warn(f"Container '{container}' of {target.title} has no {name} request, {why}.")
 
 
-def _without_request(template: Manifest, name: str) -> str | None:
-    """A container of a pod template without a request of a resource, which a limit sets, too; None if the pods request it."""
-    if name in own_requests(template["spec"]):  # KEP-2837
+def _without_request(item: Manifest, name: str) -> str | None:
+    """A container in the template of a workload without a request of a resource, which a limit sets, too; None if the pods request it."""
+    spec = {"containers": []} | (((item.get("spec") or {}).get("template") or {}).get("spec") or {})
+    if _asks_for(spec, name):  # KEP-2837
         return None
-    return next((one["name"] for one in long_running_containers(template) if not _asks_for(one, name)), None)
+    return next((one["name"] for one in long_running_containers({"spec": spec}) if not _asks_for(one, name)), None)
 
 
-def _asks_for(container: Manifest, name: str) -> bool:
-    resources = container.get("resources") or {}
-    return any(name in (resources.get(part) or {}) for part in ("requests", "limits"))
+def _asks_for(part: Manifest, name: str) -> bool:
+    resources = part.get("resources") or {}
+    return any(name in (resources.get(kind) or {}) for kind in ("requests", "limits"))
