@@ -395,6 +395,12 @@ def test_exit_code_that_the_shell_reported_holds_if_no_status_follows(given, tim
     assert least <= server.now_at - begun <= longest and len(server.words) == 1, "what runs in the background is left alone"
 
 
+def test_ping_that_was_sent_a_moment_ago_may_still_be_answered(serve):
+    server = serve(STARTED + frame(b"\2feed:end:7\n"))
+    at(server, {14.5: frame(b"", PING), 31: frame(b"", PONG)})
+    assert run(server, Command(["x"], timeout=300)) == (7, [])
+
+
 @pytest.mark.parametrize("given", [{"source": source}, {}], ids=["stdin", "timeout"])
 def test_output_that_a_stalled_connection_may_hold_back_is_not_complete(given, serve):
     server = serve(STARTED + frame(b"\1begun") + frame(b"\2feed:end:0\n"))

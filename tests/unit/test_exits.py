@@ -12,7 +12,8 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.cluster imp
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster import exec_stream
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec import EXIT_SECONDS, Process
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_command import Command, Container
-from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import WebSocket
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.exec_stream import PING_SECONDS
+from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.websocket import PONG, WebSocket
 
 from ..support.local_commands import frame
 from .local_pod import TOOLS, LocalPod
@@ -57,6 +58,8 @@ def test_exit_code_is_returned_if_no_status_follows_the_exit(deadline, monkeypat
         theirs.setblocking(False)
         monkeypatch.setattr(exec_stream, "open_websocket", lambda client, request, protocols: WebSocket(ours, exec_stream.V5))
         theirs.sendall(frame(b"\2feed:12\n") + frame(b"\1out") + frame(b"\2feed:end:7\n") + frame(b"\1late"))
+        answers = [frame(b"", PONG)]
+        clock.meanwhile = lambda: theirs.sendall(answers.pop()) if answers and clock.now_at - begun >= PING_SECONDS else None
         command = Command(["x"], lambda: iter([b"input"]), 5, timeout=deadline)
         with Process(SimpleNamespace(clock=clock), Container("n", "p"), command) as process:
             output = b"".join(data for _stream, data in process)

@@ -23,6 +23,7 @@ START_ATTEMPTS, NODE_ATTEMPTS = 5, 9  # the latter while the node is being resta
 MAX_PAUSE = 5  # seconds between them
 TERM_SECONDS, KILL_SECONDS = 2, 5  # in which a command must exit after SIGTERM, and after SIGKILL
 EXIT_SECONDS, QUIET_SECONDS = 30, 2  # without output after which the status of a command that has exited is not waited for; at least, at its timeout
+ANSWER_SECONDS = 5  # in which a ping must be answered then
 SIGNAL_SECONDS = 10  # in which a signal must be sent
 END_OF_FILE = b"\x04"  # the EOF character of a terminal
 
@@ -143,12 +144,15 @@ class Process:
             return channel.read(self._deadline, self._command.idle_timeout)
         clock, deadline = self._client.clock, self._deadline
         left = EXIT_SECONDS if deadline is None else min(EXIT_SECONDS, max(deadline - clock.monotonic(), QUIET_SECONDS))
-        try:
-            output = channel.read(clock.monotonic() + left)
-        except TimedOut:
-            if channel.awaits_answer:
-                raise StreamClosed("the server answered no ping") from None
-            return None  # a process in the background holds the outputs, or the runtime hangs
+        for seconds in (left, ANSWER_SECONDS):
+            try:
+                output = channel.read(clock.monotonic() + seconds)
+                break
+            except TimedOut:
+                if not channel.awaits_answer:
+                    return None  # a process in the background holds the outputs, or the runtime hangs
+        else:
+            raise StreamClosed("the server answered no ping")
         if output and deadline is not None and clock.monotonic() > deadline:
             raise TimedOut("timeout")  # the output is incomplete
         return output
