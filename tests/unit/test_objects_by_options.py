@@ -108,6 +108,19 @@ def test_definitions_of_one_object_are_one_if_they_are_equal(cluster):
         assert error.message == "Two different definitions describe ConfigMap 'a' in namespace 'n'." and error.reason == "BadManifest"
 
 
+@pytest.mark.parametrize("state", ["present", "patched"])
+def test_a_digest_in_place_of_the_value_of_a_secret_is_refused(cluster, state):
+    """As whoever copies a Secret by pod_info meets it."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"user": "dTE=", "pass": "dTE="}}
+    fields = done(cluster, definition=secret)  # with the digests of pod_info
+    _fields, error = run(cluster, definition=fields["resources"][0], state=state)
+    assert error.message.startswith("Secret a: data.") and "is a digest" in error.message and "secret_values: true" in error.hint
+    assert done(cluster, definition=fields["resources"], state="absent")["changed"]
+    # Other kinds and texts may have such values.
+    assert not run(cluster, definition={"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "secret:0123456789ab"}})[1]
+    assert not run(cluster, definition=secret | {"data": {}, "stringData": {"a": "secret:0123456789ab"}})[1]
+
+
 @pytest.mark.parametrize("state", ["present", "absent", "patched"])
 def test_an_unknown_kind_without_an_api_version_is_reported_as_such(cluster, state):
     _fields, error = run(cluster, kind="ConfgMap", name="a", state=state, definition={"data": {}})

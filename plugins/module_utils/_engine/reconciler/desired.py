@@ -13,6 +13,7 @@ from ..cluster.kinds import DEFINITION, Kind, find_built_in
 from ..errors import UNKNOWN_KIND, PodwrightError
 from .manifest import clean, key_of
 from .plan import Change
+from .secret_data import check_digests
 
 if TYPE_CHECKING:
     from ..cluster.client import Client
@@ -34,6 +35,7 @@ def read_desired(
     """
     cleaned = [clean(complete(client, manifest)) for manifest in manifests]
     for manifest in cleaned:
+        check_digests(manifest)
         if manifest["kind"] == DEFINITION.name:
             client.kinds.define(manifest)
     desired, unserved = _resolve(client, cleaned, namespace)

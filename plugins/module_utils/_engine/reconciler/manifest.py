@@ -20,6 +20,7 @@ from ..objects.labels import KUBERNETES_REVISION
 from ..text import encode, json_text, with_integers
 from .fields import dropped_fields, tree_of
 from .schema import MERGE_KEYS, identity_of, keeps_null
+from .secret_data import encode_texts
 
 if TYPE_CHECKING:
     from ..cluster.kinds import Kind
@@ -48,7 +49,7 @@ def clean(manifest: Manifest) -> Manifest:
     Raises: PodwrightError if it is not a manifest.
     """
     check_manifest(manifest)
-    cleaned: Manifest = with_integers(_encode_texts(manifest))
+    cleaned: Manifest = with_integers(encode_texts(manifest))
     if not cleaned["metadata"].get("namespace"):
         cleaned["metadata"].pop("namespace", None)
     if not keeps_null(manifest["apiVersion"]):
@@ -58,27 +59,6 @@ def clean(manifest: Manifest) -> Manifest:
     for name in SERVER_METADATA:
         cleaned["metadata"].pop(name, None)
     return cleaned
-
-
-def _encode_texts(manifest: Manifest) -> Manifest:
-    """A Secret with its `stringData` in `data`, values other than strings as JSON; any other manifest as it is. Raises: PodwrightError."""
-    if (manifest["apiVersion"], manifest["kind"]) != ("v1", "Secret"):
-        return manifest
-    parts = {field: manifest.get(field) or {} for field in ("data", "stringData")}
-    for field, part in parts.items():
-        if not isinstance(part, dict):
-            message = f"Secret {manifest['metadata']['name']}: {field} must be a mapping, got {type(part).__name__}."
-            raise PodwrightError(message, reason="BadManifest", hint="Each of its keys names one value.")
-    for name, value in parts["data"].items():
-        if not isinstance(value, (str, type(None))):  # which the API server would quote in its error
-            message = f"Secret {manifest['metadata']['name']}: data.{name} must be a string in base64, got {type(value).__name__}."
-            raise PodwrightError(message, reason="BadManifest", hint="Write it in stringData, which encodes it, or in quotes if it is base64.")
-    if "stringData" not in manifest:
-        return manifest
-    encoded = {
-        name: base64.b64encode(json_text(value).encode(errors="surrogatepass")).decode() for name, value in parts["stringData"].items() if value is not None
-    }
-    return {key: value for key, value in manifest.items() if key != "stringData"} | {"data": parts["data"] | encoded}
 
 
 def is_kustomization(document: object) -> bool:

@@ -16,6 +16,7 @@ from .desired import complete
 from .manifest import check_manifest
 from .manifest import merge as merge_values
 from .plan import Change, Merge
+from .secret_data import check_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,6 +64,7 @@ class Patches:
         manifests = [complete(client, manifest) for manifest in manifests]
         for manifest in manifests:
             check_manifest(manifest)
+            check_digests(manifest)
         changes = call_in_threads(lambda manifest: self._plan_one(client, manifest, namespace), manifests, max(1, concurrency))
         for change in changes:
             if change.before is None:
