@@ -75,6 +75,9 @@ def test_denial_names_the_permission_that_is_missing(request_, text, permission)
     error = refuse(request_, text)
     assert error.is_forbidden
     assert error.hint.startswith(f"Grant {permission},"), error.hint
+    # The role rbac grants nothing outside of namespaces.
+    assert ("ClusterRole" in error.hint, "podwright.core.rbac" in error.hint) == ((True, False) if "at the cluster scope" in text else (False, True))
+    assert ("or set namespace" in error.hint) == (request_ is DENIALS["cluster scope"][0])
 
 
 @pytest.mark.parametrize(("text", "hint"), OTHERS.values(), ids=OTHERS)

@@ -127,7 +127,11 @@ def _hint(error: PodwrightError, text: str, request: Request, identity: str) -> 
     if error.is_definition_terminating:
         return "Wait until its definition is deleted, and apply that again first: objects of the kind with finalizers keep it."
     if error.is_forbidden:
-        return f"Grant {_missing_permission(text, request)} to {identity}, for example with the role podwright.core.rbac."
+        grant = f"Grant {_missing_permission(text, request)} to {identity}"
+        if "at the cluster scope" not in text:
+            return f"{grant}, for example with the role podwright.core.rbac."
+        is_wide = request.kind is not None and request.kind.namespaced and not request.namespace
+        return f"{grant}, with a ClusterRole{', or set namespace' if is_wide else ''}."  # that role grants in namespaces only
     if status == 404 and "namespaces" in text:
         return "Create the namespace first, for example with the role podwright.core.namespace."
     if status == 422 and "uantit" in text:
