@@ -114,6 +114,9 @@ def test_credentials_of_a_kubeconfig_are_not_sent_over_plain_http(host, server, 
     given = Configuration({"host": host or server, "api_key": "mine"})
     assert given.headers() == [("Authorization", "Bearer mine")]
     monkeypatch.setenv("KUBECONFIG", write(tmp_path / "config", kubeconfig(server=server, exec={"command": "/missing"})))
+    if host is None:  # a proxy is another machine
+        monkeypatch.setenv("KUBECONFIG", write(tmp_path / "config", kubeconfig(server=server)))
+        assert Configuration({"proxy": "http://192.0.2.9:1"}).headers() == []
     if not is_sent:  # no program runs for nothing
         assert Configuration({"host": host}).headers() == []
 

@@ -99,9 +99,7 @@ class Context:
     @property
     def server_source(self) -> str:
         """The origin of the URL of the server, as errors name it."""
-        if not self._options.get("host"):
-            return self.source
-        return self._origin("host", "K8S_AUTH_HOST")
+        return self._origin("host", "K8S_AUTH_HOST") if self._options.get("host") else self.source
 
     def _origin(self, name: str, variable: str) -> str:
         return variable if self._options[name] == os.environ.get(variable) else f"the option {name}"
@@ -267,6 +265,7 @@ class Configuration(Context):
     def _may_send_credentials(self) -> bool:
         """Whether the credentials of the user are encrypted on their way, or stay on this machine, for a server that they are meant for."""
         is_own = not self._options.get("host") or bool(self._options.get("kubeconfig"))
+        is_own = is_own and not self._options.get("proxy") and not self._cluster.get("proxy-url")
         return self.server.startswith("https:") or (is_own and is_local(urllib.parse.urlsplit(self.server).hostname))
 
     def _path(self, name: str) -> str:
