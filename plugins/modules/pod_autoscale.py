@@ -90,7 +90,7 @@ options:
       query:
         description:
           - Query, whose samples are summed. Nothing is scaled without samples.
-          - With O(engine=keda) it must not be a calculation with scalars, whose samples Prometheus cannot sum. Wrap it in C(vector(\)).
+          - With O(engine=keda) it must not be a calculation with scalars, whose samples Prometheus cannot sum. Wrap it in V(vector(\)).
         type: str
         required: true
       target:
@@ -117,9 +117,9 @@ options:
     description:
       - V(hpa) creates a HorizontalPodAutoscaler (autoscaling/v2).
       - V(keda) creates a KEDA ScaledObject.
-      - V(direct) takes one step in each run, from the metrics API or Prometheus, with the algorithm of a HorizontalPodAutoscaler, so that pods that are
+      - V(direct) takes one step in each run, from the metrics API or Prometheus, with the algorithm of a HorizontalPodAutoscaler, so pods that are
         starting or have no metrics never cause a change.
-      - V(direct) records the time of the last change on the object, so that cooldowns apply across runs and machines.
+      - V(direct) records the time of the last change on the object, so cooldowns apply across runs and machines.
       - V(auto) selects V(hpa), or for O(prometheus) V(keda) if KEDA is installed and V(direct) otherwise.
     type: str
     choices: [auto, hpa, keda, direct]
