@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+
 import pytest
 
 from ansible_collections.podwright.core.plugins.module_utils._engine.cluster.client import Client
@@ -14,10 +17,11 @@ from ansible_collections.podwright.core.plugins.module_utils._engine.objects.mes
 from ansible_collections.podwright.core.plugins.module_utils._engine.objects.pod_status import read_pod
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks import proxies, task_completion
 from ansible_collections.podwright.core.plugins.module_utils._engine.tasks.pod_template import build_manifest
+from ansible_collections.podwright.core.plugins.module_utils._engine.threads import Pool
 
 from ..support.hostile_server import HostileServer, behave
 from ..support.local_commands import frame
-from ..support.stub_cluster import StubCluster, live
+from ..support.stub_cluster import StubCluster, failure, live
 from .task_specs import spec
 from .test_task_order import batch, session, states
 
@@ -85,7 +89,7 @@ def test_a_job_whose_proxy_ran_until_the_deadline_has_succeeded():
 @pytest.mark.parametrize("kind", ["Pod", "Job"])
 def test_each_idle_proxy_is_asked_once_to_terminate(kind, monkeypatch):
     made, asked = session({}), []
-    monkeypatch.setattr(proxies.Proxies, "_quit", lambda _self, pod, container: asked.append((pod["metadata"]["uid"], container)))
+    monkeypatch.setattr(proxies, "_ask", lambda _client, pod, container: asked.append((pod["metadata"]["uid"], container)) or (200, ""))
     step = made.cluster._pod_step
 
     entries = meshed()["status"]["containerStatuses"]
@@ -122,7 +126,7 @@ def test_the_events_of_a_proxy_do_not_explain_the_failure_of_a_command(monkeypat
 REFUSED = "failed to connect to localhost:15020: connection refused"
 
 
-def quit_proxy(monkeypatch, respond, pod=None):
+def quit_proxy(monkeypatch, respond, is_upgraded=True):
     """(paths that the proxy has received, the warnings) after it was asked to terminate. `respond` is given each port-forward: (server, connection, number)."""
     monkeypatch.setattr(proxies, "PAUSE_SECONDS", 0.01)
     asked = []
@@ -131,13 +135,18 @@ def quit_proxy(monkeypatch, respond, pod=None):
         if call.subresource != "portforward":
             return behave(call, connection, execute)
         asked.append(call)
-        connection.upgrade(call)
+        if is_upgraded:
+            connection.upgrade(call)
         return respond(connection.server, connection, len(asked))
 
-    pod = (pod or meshed()) | {"apiVersion": "v1", "kind": "Pod"}
-    console = Console()
+    pod, console = meshed() | {"apiVersion": "v1", "kind": "Pod"}, Console()
     with HostileServer(StubCluster([pod]), fault) as server, Client(Configuration({"host": server.url})) as client:
-        proxies.Proxies(client, console)._quit(pod, "istio-proxy")
+        open_proxies = proxies.Proxies(client, console)
+        open_proxies.note(SimpleNamespace(spec=None, live=pod))
+        with Pool(1) as pool:
+            while open_proxies.is_open:
+                open_proxies.quit(pool)
+                time.sleep(0.01)
         return server.requests, console.warnings
 
 
@@ -165,3 +174,14 @@ def test_a_proxy_that_never_listens_is_reported(monkeypatch):
     monkeypatch.setattr(proxies, "START_SECONDS", 0.1)
     received, [warning] = quit_proxy(monkeypatch, refuse)
     assert not received and REFUSED in warning and "proxy 'istio-proxy' could not be terminated" in warning
+
+
+def test_a_run_that_may_not_forward_ports_asks_once(monkeypatch):
+    asked = []
+
+    def refuse_access(_server, connection, number):
+        asked.append(number)
+        connection.respond(failure(403, "Forbidden", 'pods "t" is forbidden: User "u" cannot create resource "pods/portforward" in API group ""'))
+
+    received, [warning] = quit_proxy(monkeypatch, refuse_access, is_upgraded=False)
+    assert asked == [1] and not received and "cannot create resource" in warning
