@@ -179,9 +179,7 @@ STAMP = b"0" * 30 + b" "
 def selected(content, options):
     """The part of a container's output that the options select, with STAMP for each timestamp."""
     lines = content.splitlines(keepends=True)
-    lines = [(STAMP if "timestamps" in options else b"") + line for line in lines[-options.get("tail_lines", len(lines)) :]]
-    is_open = "follow" in options and not lines[-1].endswith(b"\n")
-    return b"".join(lines) + (b"\n" if is_open else b"")
+    return b"".join((STAMP if "timestamps" in options else b"") + line for line in lines[-options.get("tail_lines", len(lines)) :])
 
 
 def last(content, limit):
