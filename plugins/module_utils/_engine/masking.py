@@ -25,6 +25,7 @@ _MOST_PIECES = 20_000  # of all secret values
 _LONGEST_PIECE = 4096
 _EXACT = 64  # characters in base64 that a regular expression compares one by one: that of a large value would take long
 _BASE64 = "[A-Za-z0-9+/_-]"
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 _WRAPPED = 60  # a line of so many characters in base64 may continue; programs wrap it after 64 or 76
 _WRAPPED_LINE = re.compile(f"{_BASE64}{{{_WRAPPED}}}")
 _PATHS = frozenset(("dest", "path", "report"))
@@ -157,16 +158,21 @@ class _Base64:
             if len(self._pieces) > _MOST_PIECES:
                 break
             pieces = {form[at : at + _PIECE] for at in range(min(len(form), _MOST_PIECES) - _PIECE + 1)}
-            self._pieces |= pieces | {_url_safe(piece) for piece in pieces}
+            self._pieces |= pieces | {_url_safe(piece) for piece in pieces if "+" in piece or "/" in piece}
 
     def mask(self, text: str) -> str:
         """The text without the values."""
         shown = text.strip()
-        is_wrapped = bool(_WRAPPED_LINE.fullmatch(shown[-_WRAPPED:]))
-        compact = _compact(text) if len(text) >= self._forms.shortest else ""
+        if len(shown) < _PIECE:
+            return text
+        is_wrapped = len(shown) >= _WRAPPED and bool(_WRAPPED_LINE.fullmatch(shown[-_WRAPPED:]))
+        has_edges = is_wrapped or shown[:_PIECE] in self._pieces
+        if not has_edges and len(text) < self._forms.shortest:
+            return text
+        compact = _compact(text)
         for form in self._forms.find(compact):
             text = re.sub(_base64_pattern(form), MASK, text)
-        return self._mask_edges(text, compact or _compact(text), is_wrapped) if is_wrapped or shown[:_PIECE] in self._pieces else text
+        return self._mask_edges(text, compact, is_wrapped) if has_edges else text
 
     def _mask_edges(self, text: str, compact: str, is_wrapped: bool) -> str:
         """The text, of which `compact` are the characters in base64, without the parts of forms."""
@@ -186,7 +192,7 @@ class _Base64:
 
 def _compact(text: str) -> str:
     """A text without whitespace, and with the characters of the standard alphabet in place of those that are safe in URLs."""
-    return "".join(text.split()).replace("-", "+").replace("_", "/")
+    return text.encode("utf-8", "surrogatepass").translate(_STANDARD, b" \t\n\r\v\f").decode("latin-1")
 
 
 def _url_safe(text: str) -> str:
