@@ -22,6 +22,7 @@ _MOST_LINES = 200  # of all secret values
 _PEM_LIMIT = re.compile("-----(?:BEGIN|END) [A-Z0-9 ]{1,64}-----")  # of certificates, too
 _PIECE = 8  # characters in base64 that are recognized as a part of a value: fewer may be the dashes of PEM
 _MOST_PIECES = 20_000  # of all secret values
+_FEW_LOOKUPS = 500
 _LONGEST_PIECE = 4096
 _EXACT = 64  # characters in base64 that a regular expression compares one by one: that of a large value would take long
 _BASE64 = "[A-Za-z0-9+/_-]"
@@ -153,12 +154,10 @@ class _Base64:
 
     def __init__(self, values: Iterable[str]) -> None:
         self._forms = _Forms({form for value in values for form in _base64_forms(value) if len(form) >= _WHOLE})
+        spelled = "\n".join(self._forms.all)
+        self._spellings = (spelled, _url_safe(spelled))
         self._pieces: set[str] = set()
-        for form in self._forms.all:
-            if len(self._pieces) > _MOST_PIECES:
-                break
-            pieces = {form[at : at + _PIECE] for at in range(min(len(form), _MOST_PIECES) - _PIECE + 1)}
-            self._pieces |= pieces | {_url_safe(piece) for piece in pieces if "+" in piece or "/" in piece}
+        self._lookups = 0
 
     def mask(self, text: str) -> str:
         """The text without the values."""
@@ -166,13 +165,23 @@ class _Base64:
         if len(shown) < _PIECE:
             return text
         is_wrapped = len(shown) >= _WRAPPED and bool(_WRAPPED_LINE.fullmatch(shown[-_WRAPPED:]))
-        has_edges = is_wrapped or shown[:_PIECE] in self._pieces
+        has_edges = is_wrapped or self._is_piece(shown[:_PIECE])
         if not has_edges and len(text) < self._forms.shortest:
             return text
         compact = _compact(text)
         for form in self._forms.find(compact):
             text = re.sub(_base64_pattern(form), MASK, text)
         return self._mask_edges(text, compact, is_wrapped) if has_edges else text
+
+    def _is_piece(self, text: str) -> bool:
+        """Whether a text of _PIECE characters is a part of a form. To collect all parts pays for many texts only."""
+        self._lookups += 1
+        if self._lookups < _FEW_LOOKUPS:
+            return any(text in spelled for spelled in self._spellings)
+        if not self._pieces:
+            for spelled in self._spellings:
+                self._pieces |= {spelled[at : at + _PIECE] for at in range(min(len(spelled), _MOST_PIECES))}
+        return text in self._pieces
 
     def _mask_edges(self, text: str, compact: str, is_wrapped: bool) -> str:
         """The text, of which `compact` are the characters in base64, without the parts of forms."""
