@@ -367,6 +367,11 @@ def test_values_to_mask_are_decoded_as_the_api_server_does(separator):
     assert found == {"canary-of-a-block-scalar", encoded, binary, *wrapped}
 
 
+def test_the_token_of_a_review_is_masked():
+    reviews = [{"kind": "TokenReview", "spec": spec} for spec in ({"token": "canary-token"}, {"token": 12345}, {}, None)]
+    assert secret_values(reviews) == {"canary-token"}
+
+
 def test_values_to_mask_are_those_of_secrets_encoded_and_decoded():
     encoded = base64.b64encode(b"hunter2").decode()
     found = secret_values(

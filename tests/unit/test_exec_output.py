@@ -47,6 +47,20 @@ def test_a_line_without_end_is_shown_in_pieces():
     assert [len(text) for _name, text in console.lines] == [LONGEST_LINE + 2, LONGEST_LINE + 2, LONGEST_LINE // 2 + 1]
 
 
+@pytest.mark.parametrize("limit", range(8))
+def test_a_limit_splits_no_character(limit):
+    output, text = Output(limit), "aé€🚢"
+    output.add(text.encode())
+    kept = output.content.decode()
+    assert text.startswith(kept) and len(kept.encode()) <= limit < len((kept + text[len(kept)]).encode())
+
+
+def test_what_is_no_text_is_cut_at_the_limit():
+    output = Output(6)
+    output.add(b"\xff" * 8)
+    assert output.content == b"\xff" * 6
+
+
 def test_without_a_console_the_output_is_only_kept():
     output = Output(4)
     with LiveLines(None, "web") as live:
