@@ -203,16 +203,18 @@ def test_a_killed_process_of_any_pod_of_a_job_is_a_warning():
 
 
 @pytest.mark.parametrize(
-    ("exited", "completes", "is_warned"),
+    ("exited", "restarts", "completes", "is_warned"),
     [
-        ({"exitCode": 1, "finishedAt": "1970-01-01T00:20:00Z"}, False, True),
-        ({"exitCode": 1, "finishedAt": "1970-01-01T00:20:00Z"}, True, False),  # what a task that completes did last is its result
-        ({"exitCode": 1, "finishedAt": "1970-01-01T00:00:00Z"}, False, False),  # a server that has run well since
-        (None, False, False),
+        ({"exitCode": 1, "finishedAt": "1970-01-01T00:20:00Z"}, 2, False, True),
+        ({"exitCode": 1, "finishedAt": "1970-01-01T00:20:00Z"}, 1, False, False),
+        ({"exitCode": 1, "finishedAt": "1970-01-01T00:20:00Z"}, 2, True, False),  # what a task that completes did last is its result
+        ({"exitCode": 1, "finishedAt": "1970-01-01T00:00:00Z"}, 2, False, False),  # a server that has run well since
+        ({"exitCode": 137, "finishedAt": "1970-01-01T00:20:00Z"}, 2, False, False),  # as when its image was changed in place
+        (None, 0, False, False),
     ],
 )
-def test_a_task_that_keeps_running_but_whose_command_has_just_exited_is_a_warning(exited, completes, is_warned):
-    status = {"name": "task", "state": {"running": {}}, "restartCount": 2, "lastState": {"terminated": exited} if exited else {}}
+def test_a_task_that_keeps_running_but_whose_command_exits_again_and_again_is_a_warning(exited, restarts, completes, is_warned):
+    status = {"name": "task", "state": {"running": {}}, "restartCount": restarts, "lastState": {"terminated": exited} if exited else {}}
     pod = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "task"}]}, "status": {"phase": "Running", "containerStatuses": [status]}}
     console, client = Console(), SimpleNamespace(clock=SimpleNamespace(now=lambda: 1210.0))
     run = SimpleNamespace(pod=pod, error=None, plan=SimpleNamespace(is_deletion=False))

@@ -21,6 +21,7 @@ from .task_run import TaskRun
 from .task_spec import TaskSpec
 
 DELETION_SECONDS = 60
+KILLED = (137, 143)  # by the kubelet, for example because a probe failed or its image was changed
 RECENT_SECONDS = 600  # the kubelet waits for 5 minutes at most before it restarts a container
 
 
@@ -65,16 +66,16 @@ class Completion:
             )
 
     def _warn_of_restarts(self, run: TaskRun, spec: TaskSpec) -> None:
-        """Warn if a task that should run is ready, but its command has just exited and was restarted: mostly one that was meant to exit."""
+        """Warn if a task that should run is ready, but its command exits again and again: mostly one that is meant to exit."""
         status = container_status(run.pod, TASK_CONTAINER) if run.pod and not (spec.completes or run.error or run.plan.is_deletion) else {}
-        exited = (status.get("lastState") or {}).get("terminated") or {}
+        exited, count = (status.get("lastState") or {}).get("terminated") or {}, status.get("restartCount") or 0
         finished = read_timestamp(exited.get("finishedAt"))
-        if finished is None or self._client.clock.now() - finished > RECENT_SECONDS:
+        is_recent = finished is not None and self._client.clock.now() - finished <= RECENT_SECONDS
+        if not is_recent or count < 2 or exited.get("exitCode") in KILLED:
             return
-        count = status.get("restartCount") or 1
         self._console.warn(
             f"The command of task '{spec.name}' in namespace '{spec.namespace}' exited with code {exited.get('exitCode')} and was restarted, "
-            f"{count} time{'s' if count > 1 else ''} so far. If it is meant to exit, set state to completed."
+            f"{count} times so far. If it is meant to exit, set state to completed."
         )
 
     def _clean_up(self) -> None:
