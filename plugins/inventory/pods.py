@@ -422,8 +422,11 @@ def _connection_variables(given, cluster):
     """The variables with which the connection plugin reaches the cluster, without credentials: tasks do not follow `kubectl config use-context`."""
     names = [name for name in CONNECTION_OPTIONS if name not in CREDENTIALS and given.get(name) is not None]
     found = {name: given[name] for name in names if not is_content(given[name]) and not (name == "proxy" and url_password(given[name]))}
-    if is_content(given.get("kubeconfig")) or url_password(found.get("host")):
-        found["host"] = Context(cluster).server
-    if not is_content(given.get("kubeconfig")) and not found.get("context") and (current := Context(cluster).context):
-        found["context"] = current
+    is_inline = is_content(given.get("kubeconfig"))
+    lacks_host, lacks_context = is_inline or url_password(found.get("host")), not is_inline and not found.get("context")
+    context = Context(cluster) if lacks_host or lacks_context else None
+    if context and lacks_host:
+        found["host"] = context.server
+    if context and lacks_context and context.context:
+        found["context"] = context.context
     return {f"ansible_podwright_{name}": value for name, value in found.items()}

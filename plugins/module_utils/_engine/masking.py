@@ -21,7 +21,7 @@ _LEAST = 4  # a shorter value is masked only if it is the whole text: replacing 
 _MOST_LINES = 200  # of all secret values
 _PEM_LIMIT = re.compile("-----(?:BEGIN|END) [A-Z0-9 ]{1,64}-----")  # of certificates, too
 _PIECE = 8  # characters in base64 that are recognized as a part of a value: fewer may be the dashes of PEM
-_MOST_PIECES = 20_000  # of all secret values
+_MOST_PIECES = 40_000  # of all secret values
 _FEW_LOOKUPS = 500
 _LONGEST_PIECE = 4096
 _EXACT = 64  # characters in base64 that a regular expression compares one by one: that of a large value would take long
@@ -154,7 +154,7 @@ class _Base64:
 
     def __init__(self, values: Iterable[str]) -> None:
         self._forms = _Forms({form for value in values for form in _base64_forms(value) if len(form) >= _WHOLE})
-        spelled = "\n".join(self._forms.all)
+        spelled = "\n".join(self._forms.all)[: _MOST_PIECES + _PIECE - 1]
         self._spellings = (spelled, _url_safe(spelled))
         self._pieces: set[str] = set()
         self._lookups = 0
@@ -179,8 +179,7 @@ class _Base64:
         if self._lookups < _FEW_LOOKUPS:
             return any(text in spelled for spelled in self._spellings)
         if not self._pieces:
-            for spelled in self._spellings:
-                self._pieces |= {spelled[at : at + _PIECE] for at in range(min(len(spelled), _MOST_PIECES))}
+            self._pieces = {spelled[at : at + _PIECE] for spelled in self._spellings for at in range(len(spelled) - _PIECE + 1)}
         return text in self._pieces
 
     def _mask_edges(self, text: str, compact: str, is_wrapped: bool) -> str:

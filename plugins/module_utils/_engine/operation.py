@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from .arguments import check_namespace, check_ranges, connection_secrets, redact_connection
 from .cluster.client import CONNECTIONS, Client
 from .cluster.configuration import Configuration
-from .cluster.namespaces import warn_of_missing_namespaces
 from .errors import NO_PODS, PodwrightError, as_podwright_error
 from .masking import Masker, clean_texts
 from .reconciler.approval import PLAN_CHANGED, Approval
@@ -149,6 +148,8 @@ class Invocation:
         """
         if not self.check_mode or not (error.is_not_found or error.reason == NO_PODS):
             return ""
+        from .cluster.namespaces import warn_of_missing_namespaces  # few runs are in check mode
+
         warn_of_missing_namespaces(self.client, [self.namespace], self.console)
         return error.message
 

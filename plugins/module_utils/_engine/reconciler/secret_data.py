@@ -13,7 +13,7 @@ from ..text import json_text
 if TYPE_CHECKING:
     from ..values import Manifest
 
-_DIGEST = re.compile("secret:[0-9a-f]{12}")  # of a Redactor, which is no base64
+_DIGEST = re.compile("secret:[0-9a-f]{12}")  # of a Redactor, never base64
 
 
 def encode_texts(manifest: Manifest) -> Manifest:
